@@ -1,0 +1,26 @@
+"""Artifacts: bytes by sha256, with the metadata of seed 45.5."""
+
+import datetime as dt
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """What a run, a step or a person left; ``byte_length`` in bytes.
+
+    ``sha256`` in hex, ``None`` before the upload.
+    """
+
+    artifact_id: uuid.UUID
+    name: str
+    kind: str
+    content_type: str
+    created_at: dt.datetime
+    created_by: str
+    byte_length: int | None = None
+    sha256: str | None = None
+    run_id: uuid.UUID | None = None
+    step_id: uuid.UUID | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,186 @@
+"""Policies: the envelope of seed 31.2 with the rules of 31.3 (governance) and 31.4 (treasury)."""
+
+import re
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
+
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+from pydantic_core import PydanticCustomError
+
+from xyn_reconciler.model.blueprint import Approvals
+from xyn_reconciler.model.document import Json, Maybe, Part, Subject, Uuid, Zone
+
+
+def _action(text: str) -> str:
+    if re.fullmatch(r"\*|[a-z][a-z0-9_-]*(\.[a-z][a-z0-9_-]*)*(\.\*)?", text) is None:
+        raise PydanticCustomError(
+            "bad_value", "an action here is a name, or has * as its last segment: infra.*"
+        )
+    return text
+
+
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+DAYS: Final[tuple[Day, ...]] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+Clock = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+
+
+class TimeWindow(Part):
+    """When the action may happen."""
+
+    noun: ClassVar[str] = "a time_window"
+
+    days: Annotated[list[Day], Field(min_length=1)] = Field(default_factory=lambda: [*DAYS])
+    from_: Clock = Field(default="00:00", alias="from")
+    to: Clock
+    timezone: Zone = "UTC"
+
+
+class Requirements(Part):
+    """What has to be true before the action (seed 31.3.3)."""
+
+    noun: ClassVar[str] = "requirements"
+
+    approvals: Maybe[Approvals] = None
+    mfa: bool = False
+    time_window: Maybe[TimeWindow] = None
+    tests_required: bool = False
+    backtest_required: bool = False
+
+
+class GovernanceMatch(Part):
+    """Which actions a rule is about; an absent key fits anything (seed 31.3.2)."""
+
+    noun: ClassVar[str] = "match"
+
+    action: Maybe[Annotated[str, AfterValidator(_action)]] = None
+    """``blueprint.promote``, or with ``*`` as last segment."""
+    actor: Maybe[list[Subject]] = None
+    """Any of these."""
+    stage: Literal["dev", "test", "prod", "any"] = "any"
+    resource_type: Maybe[str] = None
+    risk: Literal["low", "medium", "high", "any"] = "any"
+    env_id: Maybe[str] = None
+
+
+class GovernanceRule(Part):
+    """One rule; the highest priority is asked first (seed 31.3.1)."""
+
+    noun: ClassVar[str] = "a rule"
+
+    rule_id: Uuid
+    """Decisions are recorded with it."""
+    priority: int = 0
+    match: GovernanceMatch
+    effect: Literal["allow", "deny", "require_approval"]
+    requirements: Maybe[Requirements] = None
+
+
+class Envelope(Part):
+    """What all policies have (seed 31.2). The version of a policy is its commit."""
+
+    noun: ClassVar[str] = "a policy"
+
+    policy_id: Uuid
+    name: Annotated[str, Field(min_length=1)]
+    description: Maybe[str] = None
+    owner_pou_id: Maybe[Uuid] = None
+    status: Literal["draft", "active", "deprecated"]
+    """Only active policies decide."""
+    version: Maybe[int] = None
+    """The author's own count; what is recorded is the commit."""
+    evaluation_mode: Literal["first_match", "deny_overrides", "collect_requirements"] = (
+        "first_match"
+    )
+    created_at: Maybe[str] = None
+    updated_at: Maybe[str] = None
+    metadata_json: Maybe[dict[str, Json]] = None
+
+
+class GovernancePolicy(Envelope):
+    """Decides who may do what."""
+
+    policy_type: Literal["governance"]
+    rules: list[GovernanceRule]
+
+
+class TreasuryMatch(Part):
+    """Which revenue a rule is about (seed 31.4.2)."""
+
+    noun: ClassVar[str] = "match"
+
+    event_type: Maybe[str] = None
+    product: Maybe[str] = None
+    channel: Maybe[Literal["direct", "reseller", "marketplace"]] = None
+    pou_id: Maybe[Uuid] = None
+    metadata: Maybe[dict[str, Json]] = None
+
+
+class Split(Part):
+    """One share."""
+
+    noun: ClassVar[str] = "a split"
+
+    to: Annotated[str, Field(pattern=r"^(pou|wallet):[^\s]+$")]
+    """``pou:ID`` or ``wallet:REF``."""
+    type: Literal["percent", "fixed"]
+    value: Annotated[float, Field(ge=0)]
+
+
+class Allocation(Part):
+    """How revenue is shared; percentages make 100 (seed 31.4.3)."""
+
+    noun: ClassVar[str] = "an allocation"
+
+    splits: Annotated[list[Split], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        percents = [split.value for split in self.splits if split.type == "percent"]
+        if percents and abs(sum(percents) - 100) > 1e-9:  # noqa: PLR2004 - percent
+            raise PydanticCustomError(
+                "bad_split",
+                "percentages make 100 together; these make {total}",
+                {"total": f"{sum(percents):g}"},
+            )
+        return self
+
+
+class TreasuryRule(Part):
+    """One rule (seed 31.4.1)."""
+
+    noun: ClassVar[str] = "a rule"
+
+    rule_id: Uuid
+    priority: int = 0
+    match: TreasuryMatch
+    effect: Literal["apply", "ignore"]
+    allocation: Maybe[Allocation] = None
+
+    @model_validator(mode="after")
+    def _allocates(self) -> Self:
+        if self.effect == "apply" and self.allocation is None:
+            raise PydanticCustomError("missing_key", "a rule that applies needs an allocation")
+        return self
+
+
+class TreasuryPolicy(Envelope):
+    """Routes revenue."""
+
+    policy_type: Literal["treasury"]
+    rules: list[TreasuryRule]
+
+
+def policy_kind(policy: Any) -> str | None:  # noqa: ANN401 - whatever the document holds
+    """Which of the two a policy says it is; None where it says nothing known."""
+    kind = (
+        policy.get("policy_type")
+        if isinstance(policy, dict)
+        else getattr(policy, "policy_type", None)
+    )
+    return f"kind:{kind}" if kind in ("governance", "treasury") else None
+
+
+Policy = Annotated[
+    Annotated[GovernancePolicy, Tag("kind:governance")]
+    | Annotated[TreasuryPolicy, Tag("kind:treasury")],
+    Discriminator(policy_kind),
+]
