@@ -1,0 +1,108 @@
+"""Fixtures that every test may ask for: a real Postgres, a real repository, an empty home.
+
+One embedded server serves a test process (each worker of pytest-xdist has its
+own: it starts in a second). With ``DATABASE_URL`` set, databases are made on
+that server instead. A migrated template is copied for each test that asks.
+"""
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, LiteralString
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy import make_url
+
+from xyn_reconciler.store.database import Connection, Database
+from xyn_reconciler.store.embedded_postgres import EmbeddedPostgres
+from xyn_reconciler.store.migrate import migrate
+
+if TYPE_CHECKING:
+    from xyn_reconciler.store.git import Repository
+
+
+@pytest.fixture(scope="session")
+def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The maintenance database of a server on which this process may make databases."""
+    given = os.environ.get("DATABASE_URL")
+    if given:
+        yield given
+        return
+    home = tmp_path_factory.mktemp("server")
+    # What is thrown away at the end need not survive a power cut.
+    settings = {"fsync": "off", "full_page_writes": "off", "max_connections": "200"}
+    with EmbeddedPostgres(home / "postgres", home / "run", settings=settings) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def template_database(server_url: str) -> Iterator[str]:
+    """The name of a migrated database that nobody is connected to."""
+    name = f"xyn_template_{uuid.uuid4().hex}"
+    _run(server_url, "CREATE DATABASE {}", name)
+    with Database(_url(server_url, name)) as database:
+        migrate(database)
+    yield name
+    _run(server_url, "DROP DATABASE {} WITH (FORCE)", name)
+
+
+@pytest.fixture
+def database_url(server_url: str, template_database: str) -> Iterator[str]:
+    """The URL of a fresh, migrated database, dropped afterwards."""
+    name = f"xyn_test_{uuid.uuid4().hex}"
+    _run(server_url, "CREATE DATABASE {} TEMPLATE {}", name, template_database)
+    yield _url(server_url, name)
+    _run(server_url, "DROP DATABASE {} WITH (FORCE)", name)
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """A fresh, migrated database; the same one that ``database_url`` names."""
+    with Database(database_url) as database:
+        yield database
+
+
+@pytest.fixture(scope="session")
+def shared_database(server_url: str, template_database: str) -> Iterator[Database]:
+    """A migrated database for tests that leave nothing behind: ask for ``connection``."""
+    name = f"xyn_shared_{uuid.uuid4().hex}"
+    _run(server_url, "CREATE DATABASE {} TEMPLATE {}", name, template_database)
+    with Database(_url(server_url, name)) as database:
+        yield database
+    _run(server_url, "DROP DATABASE {} WITH (FORCE)", name)
+
+
+@pytest.fixture
+def connection(shared_database: Database) -> Iterator[Connection]:
+    """A connection to a migrated database whose transaction is rolled back at the end."""
+    with shared_database.connect() as connection:
+        yield connection
+        connection.rollback()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A folder for one node, as ``xynctl init`` would find it: empty, its owner's alone."""
+    folder = tmp_path / "home"
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> "Repository":
+    """A new, empty, bare state repository."""
+    from xyn_reconciler.store.git import Repository  # noqa: PLC0415 - most tests need no Git
+
+    return Repository.create(tmp_path / "state.git")
+
+
+def _url(server_url: str, name: str) -> str:
+    return make_url(server_url).set(database=name).render_as_string(hide_password=False)
+
+
+def _run(server_url: str, statement: LiteralString, *names: str) -> None:
+    with psycopg.connect(Database(server_url).conninfo, autocommit=True) as connection:
+        connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))

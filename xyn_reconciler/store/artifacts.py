@@ -1,0 +1,133 @@
+"""Bytes by their sha256: what runs leave behind that is too big for a row.
+
+``<root>/ab/cd/<sha256>``, written beside and renamed, so a name that exists
+holds exactly its bytes, also after a power cut, and equal bytes are kept once.
+The rows that say what they are live in ``tables.py``; whoever writes such a
+row puts the bytes first.
+"""
+
+import hashlib
+import os
+import re
+import tempfile
+import time
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO, ClassVar
+
+from xyn_reconciler.model.errors import InvalidError, NotFoundError, XynError
+from xyn_reconciler.store.durable import sync_folder
+
+_CHUNK = 1024 * 1024
+_STALE_SECONDS = 3600.0
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class TooLargeError(InvalidError):
+    """More bytes than the limit allows; nothing of them is kept."""
+
+    code = "too_large"
+    http_status = 413
+
+
+class DamagedError(XynError):
+    """A file whose bytes are no longer those of its name."""
+
+    code: ClassVar[str] = "artifact_damaged"
+
+
+class ArtifactStore:
+    """A folder of files named by their content; safe to share among threads and processes."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._unfinished = root / "tmp"
+
+    def prepare(self) -> None:
+        """Make the folder, and remove what killed writers left more than an hour ago."""
+        self._unfinished.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.root.chmod(0o700)
+        for left in self._unfinished.iterdir():
+            try:
+                if time.time() - left.stat().st_mtime > _STALE_SECONDS:
+                    left.unlink()
+            except FileNotFoundError:
+                continue
+
+    def put(self, content: bytes | BinaryIO, *, limit: int) -> tuple[str, int]:
+        """Keep bytes durably and give their sha256 (hex) and length.
+
+        A stream is read to its end, never into memory as a whole. Raises
+        :class:`TooLargeError` as soon as it holds more than ``limit`` bytes.
+        """
+        stream = BytesIO(content) if isinstance(content, bytes) else content
+        self._unfinished.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=self._unfinished)
+        unfinished = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                digest, length = _copy(stream, file, limit)
+                file.flush()
+                os.fsync(file.fileno())
+            self._keep(unfinished, self.path(digest))
+        finally:
+            unfinished.unlink(missing_ok=True)
+        return digest, length
+
+    def open(self, sha256: str, *, verify: bool = False) -> BinaryIO:
+        """Open the bytes for reading; the caller closes.
+
+        ``verify`` reads them once beforehand. Raises ``NotFoundError``, and
+        :class:`DamagedError` where they are not what their name says.
+        """
+        try:
+            file = self.path(sha256).open("rb")
+        except FileNotFoundError as error:
+            raise NotFoundError(f"no artifact has the content {sha256}") from error
+        if verify:
+            if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+                file.close()
+                raise DamagedError(
+                    f"the artifact {sha256} was changed on disk; restore it from a copy"
+                )
+            file.seek(0)
+        return file
+
+    def exists(self, sha256: str) -> bool:
+        return self.path(sha256).is_file()
+
+    def path(self, sha256: str) -> Path:
+        """Give the file of a digest; anything but 64 lower-case hex digits is no digest."""
+        if not _DIGEST.fullmatch(sha256):
+            raise NotFoundError("an artifact is named by 64 lower-case hex digits")
+        return self.root / sha256[:2] / sha256[2:4] / sha256
+
+    def _keep(self, unfinished: Path, kept: Path) -> None:
+        for folder in (kept.parent.parent, kept.parent):
+            if not folder.is_dir():
+                folder.mkdir(mode=0o700, exist_ok=True)
+            # Also where it was there: whoever made it may not have come to this line yet.
+            sync_folder(folder.parent)
+        if not kept.exists():
+            unfinished.replace(kept)
+        sync_folder(kept.parent)
+
+
+def _copy(stream: BinaryIO, file: BinaryIO, limit: int) -> tuple[str, int]:
+    digest, length = hashlib.sha256(), 0
+    for chunk in _chunks(stream, limit + 1):
+        length += len(chunk)
+        if length > limit:
+            raise TooLargeError(
+                f"an artifact holds at most {limit} bytes here, and this one has more",
+                details={"limit": limit},
+            )
+        digest.update(chunk)
+        file.write(chunk)
+    return digest.hexdigest(), length
+
+
+def _chunks(stream: BinaryIO, most: int) -> Iterator[bytes]:
+    while chunk := stream.read(min(_CHUNK, most)):
+        yield chunk

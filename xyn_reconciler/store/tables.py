@@ -1,0 +1,233 @@
+"""The tables as Python sees them. ``migrations/`` makes them; a test holds both together.
+
+Values from outside (``data``, ``inputs``, ``outputs`` ...) are ``json``, not
+``jsonb``: jsonb refuses some valid JSON, and nothing here searches inside.
+"""
+
+import datetime as dt
+import uuid
+from typing import Any
+
+from sqlalchemy import BigInteger, DateTime, Identity, LargeBinary, Text, Uuid
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from xyn_reconciler.store.json_text import JsonText
+
+Json = dict[str, Any]
+
+
+class Base(DeclarativeBase):
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it as a plain class attribute
+        str: Text,
+        int: BigInteger,
+        bytes: LargeBinary,
+        uuid.UUID: Uuid,
+        dt.datetime: DateTime(timezone=True),
+        Json: JsonText,
+        list[Any]: JsonText,
+        Any: JsonText,
+    }
+
+
+class NodeRow(Base):
+    """One row: who this database belongs to and which revision is active in it."""
+
+    __tablename__ = "node"
+    singleton: Mapped[bool] = mapped_column(primary_key=True, default=True)
+    node_id: Mapped[str]
+    database_id: Mapped[uuid.UUID]
+    """New with every database: outbox ids mean something only together with it."""
+    last_applied_revision: Mapped[str | None]
+    last_attempted_revision: Mapped[str | None]
+    applied_at: Mapped[dt.datetime | None]
+    attempted_at: Mapped[dt.datetime | None]
+    applied_sequence: Mapped[int] = mapped_column(default=0)
+    """Counts applied revisions; ``documents.sequence`` says at which one a row changed."""
+    settings: Mapped[Json | None]
+    """This node's own definition, as read from ``node.yaml`` or ``nodes/<id>.yaml`` at the applied
+    revision."""
+    conditions: Mapped[list[Any]]
+    rebuilt_at: Mapped[dt.datetime | None]
+
+
+class DocumentRow(Base):
+    """One file of desired state that is active here, or was: the reconciler's inventory."""
+
+    __tablename__ = "documents"
+    path: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    document_id: Mapped[str]
+    blob_id: Mapped[str]
+    document: Mapped[Any]
+    reference_positions: Mapped[list[Any]]
+    conditions: Mapped[list[Any]]
+    revision: Mapped[str]
+    sequence: Mapped[int]
+    status: Mapped[str]
+    applied_at: Mapped[dt.datetime]
+
+
+class EventRow(Base):
+    __tablename__ = "events"
+    event_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    event_name: Mapped[str]
+    occurred_at: Mapped[dt.datetime]
+    created_at: Mapped[dt.datetime]
+    env_id: Mapped[str]
+    actor: Mapped[str]
+    correlation_id: Mapped[str]
+    run_id: Mapped[uuid.UUID | None]
+    step_id: Mapped[uuid.UUID | None]
+    resource: Mapped[Json | None]
+    data: Mapped[Json]
+    source: Mapped[str]
+    delivery_id: Mapped[str | None]
+    delivery_item: Mapped[int] = mapped_column(default=0)
+    content_type: Mapped[str | None]
+    raw: Mapped[bytes | None]
+    hops: Mapped[int] = mapped_column(default=0)
+    revision: Mapped[str | None]
+    """The revision that was active when it came in."""
+    record_commit: Mapped[str | None]
+
+
+class PlanRow(Base):
+    """A compiled plan by its digest; many runs share one."""
+
+    __tablename__ = "plans"
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    plan: Mapped[Json]
+    created_at: Mapped[dt.datetime]
+
+
+class RunRow(Base):
+    __tablename__ = "runs"
+    run_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    blueprint_id: Mapped[str]
+    revision: Mapped[str]
+    """The commit that this run is pinned to."""
+    plan_digest: Mapped[str]
+    status: Mapped[str]
+    wait_reason: Mapped[str | None]
+    """While waiting: ``gate``, ``retry``, ``interrupted`` or ``poison``."""
+    priority: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[dt.datetime]
+    started_at: Mapped[dt.datetime | None]
+    completed_at: Mapped[dt.datetime | None]
+    deadline_at: Mapped[dt.datetime | None]
+    available_at: Mapped[dt.datetime | None]
+    """While waiting: when to look again by itself (a retry's delay, a gate's expiry)."""
+    waiting_since: Mapped[dt.datetime | None]
+    """While it waits for people: since when. ``deadline_at`` moves on by that time (it does not
+    count)."""
+    actor: Mapped[str]
+    correlation_id: Mapped[str]
+    event_id: Mapped[uuid.UUID | None]
+    inputs: Mapped[Json]
+    outputs: Mapped[Json | None]
+    error: Mapped[Json | None]
+    warnings: Mapped[int] = mapped_column(default=0)
+    hops: Mapped[int] = mapped_column(default=0)
+    origin_run_id: Mapped[uuid.UUID | None]
+    parent_step_id: Mapped[uuid.UUID | None]
+    attempt: Mapped[int] = mapped_column(default=0)
+    """Fencing token: each claim raises it, a write under an older one changes nothing."""
+    leased_by: Mapped[str | None]
+    leased_until: Mapped[dt.datetime | None]
+    cancel_requested_at: Mapped[dt.datetime | None]
+    cancelled_by: Mapped[str | None]
+    record_commit: Mapped[str | None]
+    """The commit that holds this run's newest record."""
+
+
+class StepRow(Base):
+    __tablename__ = "steps"
+    step_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    run_id: Mapped[uuid.UUID]
+    key: Mapped[str]
+    name: Mapped[str]
+    kind: Mapped[str]
+    position: Mapped[int]
+    status: Mapped[str]
+    wait_reason: Mapped[str | None]
+    attempt: Mapped[int] = mapped_column(default=0)
+    interruptions: Mapped[int] = mapped_column(default=0)
+    available_at: Mapped[dt.datetime | None]
+    started_at: Mapped[dt.datetime | None]
+    completed_at: Mapped[dt.datetime | None]
+    logs_artifact_id: Mapped[uuid.UUID | None]
+    inputs: Mapped[Any] = mapped_column(nullable=True)
+    outputs: Mapped[Any] = mapped_column(nullable=True)
+    error: Mapped[Json | None]
+
+
+class AttemptRow(Base):
+    """One try of a step, committed before its outside effect."""
+
+    __tablename__ = "attempts"
+    attempt_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    step_id: Mapped[uuid.UUID]
+    item_index: Mapped[int | None]
+    number: Mapped[int]
+    status: Mapped[str]
+    started_at: Mapped[dt.datetime]
+    completed_at: Mapped[dt.datetime | None]
+    worker: Mapped[str]
+    run_attempt: Mapped[int]
+    idempotency_key: Mapped[str | None]
+    outputs: Mapped[Any] = mapped_column(nullable=True)
+    error: Mapped[Json | None]
+
+
+class GateRow(Base):
+    __tablename__ = "gates"
+    step_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    run_id: Mapped[uuid.UUID]
+    requested_at: Mapped[dt.datetime]
+    effect_digest: Mapped[str]
+    effect: Mapped[Json]
+    """What ``effect_digest`` is the digest of: shown to whoever approves."""
+    approvals: Mapped[Json]
+    form: Mapped[Json | None]
+    expires_at: Mapped[dt.datetime | None]
+    on_timeout: Mapped[str]
+    decision: Mapped[str | None]
+    decided_at: Mapped[dt.datetime | None]
+    decided_because: Mapped[str | None]
+
+
+class ApprovalRow(Base):
+    __tablename__ = "approvals"
+    approval_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    step_id: Mapped[uuid.UUID]
+    principal: Mapped[str]
+    decision: Mapped[str]
+    comment: Mapped[str | None]
+    form: Mapped[Json | None]
+    effect_digest: Mapped[str]
+    created_at: Mapped[dt.datetime]
+
+
+class ArtifactRow(Base):
+    __tablename__ = "artifacts"
+    artifact_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    kind: Mapped[str]
+    content_type: Mapped[str]
+    byte_length: Mapped[int | None]
+    created_at: Mapped[dt.datetime]
+    created_by: Mapped[str]
+    run_id: Mapped[uuid.UUID | None]
+    step_id: Mapped[uuid.UUID | None]
+    sha256: Mapped[str | None]
+    metadata_: Mapped[Json] = mapped_column("metadata")
+    record_commit: Mapped[str | None]
+
+
+class OutboxRow(Base):
+    __tablename__ = "outbox"
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    kind: Mapped[str]
+    subject: Mapped[uuid.UUID]
+    created_at: Mapped[dt.datetime]
