@@ -1,0 +1,58 @@
+# What a person types here. `make` alone lists it.
+#
+# .ci/setup makes .venv from the pinned and hashed requirements, once, and again when they change.
+# Recipes name only relative paths, so that a checkout may lie below a folder with spaces.
+
+.DEFAULT_GOAL := help
+.PHONY: help up test setup check coverage bench lock clean
+
+# Another environment's settings must not reach into ours.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV CONDA_PREFIX
+# PYTHON=... chooses the interpreter of .venv; left alone, the first suitable one is taken.
+export PYTHON
+TEST_JOBS ?= 2
+CODE := xyn_reconciler $(wildcard flask_ui) tests $(wildcard bench)
+
+help: ## List what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+up: ## Start a node with a demo and serve until Ctrl-C (XYN_PORT, XYN_HOME)
+	@sh .ci/setup run
+	@exec .venv/bin/xynctl up --demo
+
+test: ## Run all tests; a missing neighbour (chromium, alertmanager, docker) is skipped by name
+	@sh .ci/setup dev
+	@exec .venv/bin/python -m pytest -n $(TEST_JOBS) --dist loadfile -ra $(TESTS)
+
+setup: ## Make .venv with everything for work on Xyn
+	@sh .ci/setup dev
+
+check: setup ## Format, lint, types, import contracts and the quick tests
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy $(CODE)
+	@.venv/bin/ty check $(CODE)
+	@.venv/bin/lint-imports
+	@.venv/bin/python -m pytest -q -n $(TEST_JOBS) tests/unit
+
+coverage: setup ## Run all tests and show which branches none of them takes
+	@.venv/bin/python -m pytest -q -n $(TEST_JOBS) --dist loadfile --cov --cov-report=term
+
+bench: setup ## Measure Xyn beside its floors
+	@exec .venv/bin/python -m bench
+
+# --universal: one file for every platform and Python; UPGRADE=1 takes what is newest.
+COMPILE = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+  --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
+  $(if $(UPGRADE),--upgrade) pyproject.toml
+
+lock: setup ## Pin the requirements again (UPGRADE=1: the newest of each)
+	@$(COMPILE) --output-file requirements.lock
+	@$(subst pyproject.toml,--group build,$(COMPILE)) --output-file requirements-build.lock
+	@$(COMPILE) --group build --group dev -c requirements.lock -c requirements-build.lock \
+	  --output-file requirements-dev.lock
+
+clean: ## Remove .venv, caches and builds; .xyn, a node's data, stays
+	@rm -rf .venv build dist .coverage .coverage.* .hypothesis .import_linter_cache \
+	  .mypy_cache .pytest_cache .ruff_cache
+	@find xyn_reconciler flask_ui tests bench -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
