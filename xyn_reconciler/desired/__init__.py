@@ -1,0 +1,1 @@
+"""Desired state in. No I/O: bytes in, state and problems out."""

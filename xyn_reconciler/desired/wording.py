@@ -1,0 +1,20 @@
+"""Phrases that problems share, so that every one of them speaks the same way."""
+
+import difflib
+from collections.abc import Collection
+
+_LONGEST_NAME = 64
+"""Nobody mistypes a longer one, and comparing costs the product of both lengths."""
+
+
+def did_you_mean(name: str, known: Collection[str]) -> str:
+    """`` (did you mean "x"?)`` for the nearest known name, else nothing; meant to be appended."""
+    if len(name) > _LONGEST_NAME:
+        return ""
+    near = difflib.get_close_matches(name, [k for k in known if len(k) <= _LONGEST_NAME], n=1)
+    return f' (did you mean "{near[0]}"?)' if near else ""
+
+
+def quoted(name: str) -> str:
+    """A name in double quotes, shortened where it is too long to read."""
+    return f'"{name}"' if len(name) <= _LONGEST_NAME else f'"{name[:_LONGEST_NAME]}…"'
