@@ -149,6 +149,7 @@ class Concurrency(Part):
     key: Template
     """Runs with the same value share the limit: ``{{ inputs.host }}``."""
     limit: Count = 1
+    """How many at a time."""
     on_conflict: Literal["queue", "skip", "replace", "fail"] = "queue"
     """Wait in order, be recorded as skipped, cancel the one under way, or fail."""
 
@@ -176,7 +177,9 @@ class Defaults(Part):
     noun: ClassVar[str] = "defaults"
 
     retry: Maybe[Retry] = None
+    """How often a step is tried."""
     timeout: Maybe[SomeTime] = None
+    """For one attempt of a step."""
 
 
 class Approvals(Part):
@@ -233,6 +236,7 @@ class AgentTask(StepBase):
     noun: ClassVar[str] = "an agent_task"
 
     kind: Literal["agent_task"]
+    """Asks a model."""
     provider: DocumentId
     """A name under ``providers`` in node.yaml, never a key."""
     model: Annotated[str, Field(min_length=1)]
@@ -264,6 +268,7 @@ class ActionTask(StepBase):
     noun: ClassVar[str] = "an action_task"
 
     kind: Literal["action_task"]
+    """Calls an action."""
     action: ActionName
     """The action's name: ``http.call``."""
     with_: dict[str, Json] = Field(alias="with")
@@ -276,6 +281,7 @@ class Gate(StepBase):
     noun: ClassVar[str] = "a gate"
 
     kind: Literal["gate"]
+    """Waits for people."""
     mode: Literal["manual"]
     """``manual``: people decide."""
     approvals: Maybe[Approvals] = None
@@ -291,6 +297,7 @@ class Transform(StepBase):
     noun: ClassVar[str] = "a transform"
 
     kind: Literal["transform"]
+    """Computes values."""
     set_: dict[Id, Json] = Field(default_factory=dict, alias="set")
     """Name -> value; the step's outputs."""
 
@@ -323,6 +330,7 @@ class Blueprint(Part):
     name: Maybe[str] = None
     """What people read instead of the id."""
     description: Maybe[str] = None
+    """What it is for, in a sentence or two."""
     labels: dict[str, str] = Field(default_factory=dict)
     """Name -> text, for people and for lists."""
     triggers: list[Trigger] = Field(default_factory=list)

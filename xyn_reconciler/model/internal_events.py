@@ -13,6 +13,7 @@ from typing import ClassVar, Final, Literal
 from pydantic import BaseModel, ConfigDict
 
 from xyn_reconciler.model.event import SYSTEM_ACTOR, Event
+from xyn_reconciler.model.ids import new_id
 
 
 class EventData(BaseModel):
@@ -317,7 +318,7 @@ def internal_event(  # noqa: PLR0913 - the fields of the envelope
     """
     listed = INTERNAL_EVENTS[data.event_name]
     return Event(
-        event_id=uuid.uuid4(),
+        event_id=new_id(),
         event_name=listed.event_name,
         occurred_at=now,
         env_id=env_id,

@@ -67,12 +67,19 @@ class JsonSchema(Part):
     format: Maybe[str] = None
     """What a string stands for, such as ``date-time`` or ``uri``; shown, not checked."""
     minimum: Maybe[float] = None
+    """The least number."""
     maximum: Maybe[float] = None
+    """The greatest number."""
     exclusive_minimum: Maybe[float] = Field(default=None, alias="exclusiveMinimum")
+    """Numbers are above it."""
     exclusive_maximum: Maybe[float] = Field(default=None, alias="exclusiveMaximum")
+    """Numbers are below it."""
     multiple_of: Maybe[Annotated[float, Field(gt=0)]] = Field(default=None, alias="multipleOf")
+    """Numbers are whole multiples of it."""
     min_length: Maybe[Annotated[int, Field(ge=0)]] = Field(default=None, alias="minLength")
+    """The fewest characters."""
     max_length: Maybe[Annotated[int, Field(ge=0)]] = Field(default=None, alias="maxLength")
+    """The most characters."""
     pattern: Maybe[Annotated[str, AfterValidator(_pattern)]] = None
     """A regular expression (RE2) of which a string has to contain a match."""
     items: Maybe["Schema"] = None
@@ -80,9 +87,13 @@ class JsonSchema(Part):
     prefix_items: Maybe[Annotated[list["Schema"], Field(min_length=1)]] = Field(
         default=None, alias="prefixItems"
     )
+    """The schemas of the first items, in order."""
     min_items: Maybe[Annotated[int, Field(ge=0)]] = Field(default=None, alias="minItems")
+    """The fewest items."""
     max_items: Maybe[Annotated[int, Field(ge=0)]] = Field(default=None, alias="maxItems")
+    """The most items."""
     unique_items: Maybe[bool] = Field(default=None, alias="uniqueItems")
+    """Whether no item stands twice."""
     properties: Maybe[dict[str, "Schema"]] = None
     """The schemas of an object's members."""
     required: Maybe[Annotated[list[str], AfterValidator(_distinct)]] = None
@@ -90,20 +101,29 @@ class JsonSchema(Part):
     additional_properties: Maybe["Schema"] = Field(default=None, alias="additionalProperties")
     """The schema of members not named in ``properties``; ``false`` forbids them."""
     min_properties: Maybe[Annotated[int, Field(ge=0)]] = Field(default=None, alias="minProperties")
+    """The fewest members."""
     max_properties: Maybe[Annotated[int, Field(ge=0)]] = Field(default=None, alias="maxProperties")
+    """The most members."""
     all_of: Maybe[Annotated[list["Schema"], Field(min_length=1)]] = Field(
         default=None, alias="allOf"
     )
+    """Every one of these has to fit."""
     any_of: Maybe[Annotated[list["Schema"], Field(min_length=1)]] = Field(
         default=None, alias="anyOf"
     )
+    """One of these has to fit, or more."""
     one_of: Maybe[Annotated[list["Schema"], Field(min_length=1)]] = Field(
         default=None, alias="oneOf"
     )
+    """Exactly one of these has to fit."""
     not_: Maybe["Schema"] = Field(default=None, alias="not")
+    """This must not fit."""
     read_only: Maybe[bool] = Field(default=None, alias="readOnly")
+    """Shown, and not to be changed."""
     write_only: Maybe[bool] = Field(default=None, alias="writeOnly")
+    """Taken, and not shown again."""
     deprecated: Maybe[bool] = None
+    """To be avoided."""
 
 
 Schema = Annotated[

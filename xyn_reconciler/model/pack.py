@@ -28,6 +28,7 @@ class PackRequires(Part):
     noun: ClassVar[str] = "requires"
 
     secrets: list[SecretRef] = Field(default_factory=list)
+    """References of secrets."""
     variables: list[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]] = Field(
         default_factory=list
     )
@@ -42,7 +43,9 @@ class Pack(Part):
     id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
     """The folder's name, and the first part of its actions' names."""
     name: Maybe[str] = None
+    """What people read instead of the id."""
     description: Maybe[str] = None
+    """What it is for."""
     version: Annotated[
         str,
         Field(pattern=r"^(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)(-[0-9A-Za-z.-]+)?$"),
@@ -55,6 +58,7 @@ class Pack(Part):
     attachment: Maybe[Literal["managed", "external", "hybrid"]] = None
     """Whether Xyn runs the outside system, connects to it, or either (seed 9A.2)."""
     actions: dict[ActionName, PackAction] = Field(default_factory=dict)
+    """Name, beginning with the pack's id -> action."""
     events: list[EventPattern] = Field(default_factory=list)
     """The event types that its sources emit."""
     requires: Maybe[PackRequires] = None

@@ -29,9 +29,13 @@ class TimeWindow(Part):
     noun: ClassVar[str] = "a time_window"
 
     days: Annotated[list[Day], Field(min_length=1)] = Field(default_factory=lambda: [*DAYS])
+    """Days of the week."""
     from_: Clock = Field(default="00:00", alias="from")
+    """The first minute of the day."""
     to: Clock
+    """The first minute after."""
     timezone: Zone = "UTC"
+    """Whose wall clock."""
 
 
 class Requirements(Part):
@@ -40,10 +44,15 @@ class Requirements(Part):
     noun: ClassVar[str] = "requirements"
 
     approvals: Maybe[Approvals] = None
+    """Who has to agree."""
     mfa: bool = False
+    """Whether a second factor is asked."""
     time_window: Maybe[TimeWindow] = None
+    """When."""
     tests_required: bool = False
+    """Whether the blueprint's tests have to pass."""
     backtest_required: bool = False
+    """Whether there has to be a backtest."""
 
 
 class GovernanceMatch(Part):
@@ -56,9 +65,13 @@ class GovernanceMatch(Part):
     actor: Maybe[list[Subject]] = None
     """Any of these."""
     stage: Literal["dev", "test", "prod", "any"] = "any"
+    """Of the node."""
     resource_type: Maybe[str] = None
+    """What the action is done to: ``blueprint``, ``pack``, ``env``."""
     risk: Literal["low", "medium", "high", "any"] = "any"
+    """As computed for the change."""
     env_id: Maybe[str] = None
+    """One environment."""
 
 
 class GovernanceRule(Part):
@@ -69,8 +82,10 @@ class GovernanceRule(Part):
     rule_id: Uuid
     """Decisions are recorded with it."""
     priority: int = 0
+    """The highest is asked first."""
     match: GovernanceMatch
     effect: Literal["allow", "deny", "require_approval"]
+    """What is decided where the rule fits."""
     requirements: Maybe[Requirements] = None
 
 
@@ -80,9 +95,13 @@ class Envelope(Part):
     noun: ClassVar[str] = "a policy"
 
     policy_id: Uuid
+    """Any UUID; stable."""
     name: Annotated[str, Field(min_length=1)]
+    """What people read."""
     description: Maybe[str] = None
+    """What it is for."""
     owner_pou_id: Maybe[Uuid] = None
+    """The organization that it belongs to."""
     status: Literal["draft", "active", "deprecated"]
     """Only active policies decide."""
     version: Maybe[int] = None
@@ -90,16 +109,22 @@ class Envelope(Part):
     evaluation_mode: Literal["first_match", "deny_overrides", "collect_requirements"] = (
         "first_match"
     )
+    """The first rule that fits; any denial; or all rules together."""
     created_at: Maybe[str] = None
+    """The author's own note."""
     updated_at: Maybe[str] = None
+    """The author's own note."""
     metadata_json: Maybe[dict[str, Json]] = None
+    """Anything else."""
 
 
 class GovernancePolicy(Envelope):
     """Decides who may do what."""
 
     policy_type: Literal["governance"]
+    """Who may do what."""
     rules: list[GovernanceRule]
+    """Asked by priority, then in this order."""
 
 
 class TreasuryMatch(Part):
@@ -108,10 +133,15 @@ class TreasuryMatch(Part):
     noun: ClassVar[str] = "match"
 
     event_type: Maybe[str] = None
+    """``invoice.paid``, ``license.sale``, ``usage.metered``."""
     product: Maybe[str] = None
+    """One product."""
     channel: Maybe[Literal["direct", "reseller", "marketplace"]] = None
+    """One way of selling."""
     pou_id: Maybe[Uuid] = None
+    """One organization."""
     metadata: Maybe[dict[str, Json]] = None
+    """Names and the values that they have to have."""
 
 
 class Split(Part):
@@ -122,7 +152,9 @@ class Split(Part):
     to: Annotated[str, Field(pattern=r"^(pou|wallet):[^\s]+$")]
     """``pou:ID`` or ``wallet:REF``."""
     type: Literal["percent", "fixed"]
+    """A share of the whole, or an amount."""
     value: Annotated[float, Field(ge=0)]
+    """Percent, or the amount."""
 
 
 class Allocation(Part):
@@ -131,6 +163,7 @@ class Allocation(Part):
     noun: ClassVar[str] = "an allocation"
 
     splits: Annotated[list[Split], Field(min_length=1)]
+    """Who gets what."""
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
@@ -150,9 +183,12 @@ class TreasuryRule(Part):
     noun: ClassVar[str] = "a rule"
 
     rule_id: Uuid
+    """Ledger events are recorded with it."""
     priority: int = 0
+    """The highest is asked first."""
     match: TreasuryMatch
     effect: Literal["apply", "ignore"]
+    """Whether the allocation applies, or nothing does."""
     allocation: Maybe[Allocation] = None
 
     @model_validator(mode="after")
@@ -166,7 +202,9 @@ class TreasuryPolicy(Envelope):
     """Routes revenue."""
 
     policy_type: Literal["treasury"]
+    """Who gets what."""
     rules: list[TreasuryRule]
+    """Asked by priority, then in this order."""
 
 
 def policy_kind(policy: Any) -> str | None:  # noqa: ANN401 - whatever the document holds

@@ -20,7 +20,9 @@ class PrincipalEntry(Part):
     kind: Literal["person", "service", "agent"] = "person"
     """The kernel refuses that a service or an agent approves, promotes or changes policy."""
     roles: list[Role] = Field(default_factory=list)
+    """``User``, ``Operator``, ``OwnerAdmin``."""
     teams: list[DocumentId] = Field(default_factory=list)
+    """Names of teams, free to choose."""
 
 
 class Principals(Part):
@@ -29,3 +31,4 @@ class Principals(Part):
     noun: ClassVar[str] = "principals.yaml"
 
     principals: list[PrincipalEntry] = Field(default_factory=list)
+    """Everybody."""

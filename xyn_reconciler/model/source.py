@@ -31,6 +31,7 @@ class Unverified(Part):
     noun: ClassVar[str] = "verify"
 
     scheme: Literal["none"]
+    """``none``: from this machine alone."""
 
 
 class Verified(Part):
@@ -50,6 +51,7 @@ class VerifiedInTime(Part):
     noun: ClassVar[str] = "verify"
 
     scheme: Literal["standard", "stripe", "pagerduty"]
+    """standard: Standard Webhooks; stripe: Stripe-Signature; pagerduty: X-PagerDuty-Signature."""
     secret_refs: _SecretRefs
     """Where the secrets are kept; several while one is being replaced."""
     tolerance: SomeTime = "5m"
@@ -62,12 +64,15 @@ class Hmac(Part):
     noun: ClassVar[str] = "verify"
 
     scheme: Literal["hmac"]
+    """``hmac``."""
     secret_refs: _SecretRefs
     """Where the secrets are kept; several while one is being replaced."""
     header: Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
     """The header that holds the signature."""
     algorithm: Literal["sha256", "sha512"] = "sha256"
+    """The hash."""
     encoding: Literal["hex", "base64"] = "hex"
+    """How the signature is written."""
     prefix: str = ""
     """What stands before the signature: ``sha256=``."""
 
@@ -100,7 +105,9 @@ class Resource(Part):
     noun: ClassVar[str] = "a resource"
 
     type: Annotated[str, Field(min_length=1)]
+    """Template of its kind: ``repository``."""
     id: Annotated[str, Field(min_length=1)]
+    """Template of its name."""
 
 
 def _source_id(text: str) -> str:

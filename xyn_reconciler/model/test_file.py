@@ -16,10 +16,13 @@ class Expected(Part):
     noun: ClassVar[str] = "expect"
 
     status: Maybe[Literal["completed", "failed", "waiting", "cancelled"]] = None
+    """Of the run."""
     inputs: Maybe[dict[Id, Json]] = None
+    """Name -> value."""
     steps: Maybe[dict[Id, Json]] = None
     """Step -> its status."""
     outputs: Maybe[dict[str, Json]] = None
+    """Name -> value."""
 
 
 class TestFile(Part):

@@ -1,0 +1,471 @@
+import datetime as dt
+import json
+import threading
+import uuid
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from xyn_reconciler.desired.load import load
+from xyn_reconciler.model.errors import NotFoundError
+from xyn_reconciler.model.event import Event
+from xyn_reconciler.model.internal_events import GitPushed, RunCompleted, internal_event
+from xyn_reconciler.model.redaction import Redactor
+from xyn_reconciler.run.compile import compile_run
+from xyn_reconciler.store import desired, events
+from xyn_reconciler.store.database import Connection, Database
+from xyn_reconciler.store.desired import Document
+from xyn_reconciler.trigger.event_names import ReservedNameError
+from xyn_reconciler.trigger.intake import (
+    IdempotencyKeyReusedError,
+    Intake,
+    InvalidInputsError,
+    NotActiveError,
+    Receipt,
+)
+from xyn_reconciler.trigger.match import MAX_HOPS
+
+NOW = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
+SETTINGS: dict[str, Any] = {
+    "id": "seed",
+    "env_id": "local",
+    "mode": "active",
+    "stage": "dev",
+    "auth": "open",
+    "egress": [],
+    "limits": {},
+    "providers": {},
+    "labels": [],
+    "primary": True,
+    "follow": "origin",
+}
+DISK = {
+    "id": "bp.disk",
+    "name": "Disk",
+    "triggers": [{"event_type": "checkmk.alert", "match": {"data.state": ["CRIT"]}}],
+    "inputs": {"host": {"type": "string", "from": "{{ event.data.host }}"}},
+    "plan": [{"id": "note", "kind": "transform", "set": {"host": "{{ inputs.host }}"}}],
+}
+
+
+def on(event_type: str, name: str) -> dict[str, Any]:
+    return {
+        "id": name,
+        "triggers": [{"event_type": event_type}],
+        "plan": [{"id": "note", "kind": "transform", "set": {"x": 1}}],
+    }
+
+
+class World:
+    """A node with blueprints active, as the reconciler would leave it."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.intake = Intake(compile_run, Redactor(["hunter2-hunter2"]), clock=lambda: NOW)
+        self.sequence = 0
+        with database.begin() as connection:
+            desired.ensure_node(connection, "seed")
+
+    def activate(
+        self,
+        *blueprints: dict[str, Any],
+        retired: tuple[str, ...] = (),
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        with self.database.begin() as connection:
+            self.activate_in(connection, *blueprints, retired=retired, settings=settings)
+        self.sequence += 1
+
+    def activate_in(
+        self,
+        connection: Connection,
+        *blueprints: dict[str, Any],
+        retired: tuple[str, ...] = (),
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        loaded = [
+            load(f"blueprints/{each['id']}.json", uuid.uuid4().hex, json.dumps(each).encode())
+            for each in blueprints
+        ]
+        assert [each.problems for each in loaded] == [()] * len(loaded)
+        desired.apply_documents(
+            connection,
+            upserts=[Document(**each.to_row()) for each in loaded],
+            retired=[f"blueprints/{name}.json" for name in retired],
+            revision=f"{self.sequence + 1:040}",
+            sequence=self.sequence + 1,
+            now=NOW,
+        )
+        desired.save_applied(
+            connection,
+            revision=f"{self.sequence + 1:040}",
+            sequence=self.sequence + 1,
+            settings=SETTINGS | dict(settings or {}),
+            conditions=[],
+            now=NOW,
+        )
+
+    def take_in(self, *given: Event) -> Receipt:
+        with self.database.begin() as connection:
+            return self.intake.take_in(connection, given)
+
+    def emit(self, *given: Event) -> None:
+        with self.database.begin() as connection:
+            self.intake.emit(connection, given)
+
+    def ask(self, question: str) -> list[tuple[Any, ...]]:
+        with self.database.connect() as connection:
+            return [tuple(row) for row in connection.execute(text(question))]
+
+    def names(self) -> list[str]:
+        return [name for (name,) in self.ask("SELECT event_name FROM events ORDER BY event_name")]
+
+
+@pytest.fixture
+def world(database: Database) -> Iterator[World]:
+    yield World(database)  # noqa: PT022 - a plain return would close nothing either
+
+
+def event(name: str = "checkmk.alert", **fields: object) -> Event:
+    known: dict[str, Any] = {
+        "event_id": uuid.uuid4(),
+        "event_name": name,
+        "occurred_at": NOW,
+        "env_id": "local",
+        "actor": "ada",
+        "correlation_id": "c-1",
+        "data": {"host": "db1", "state": "CRIT"},
+    }
+    return Event(**known | dict(fields))
+
+
+def test_an_event_its_run_its_record_and_its_wake_up_are_one_transaction(world: World) -> None:
+    world.activate(DISK)
+
+    given = event(raw=b'{"host": "db1"}', content_type="application/json")
+    with world.database.connect() as connection:
+        receipt = world.intake.take_in(connection, [given])
+        connection.rollback()
+    nothing = world.ask("SELECT count(*) FROM events UNION ALL SELECT count(*) FROM runs")
+    receipt = world.take_in(given)
+
+    assert nothing == [(0,), (0,)]
+    assert receipt.event_ids == [given.event_id]
+    assert not receipt.duplicate
+    assert world.names() == ["checkmk.alert", "xyn.event.received", "xyn.run.created"]
+    ((run_id, status, revision, inputs, hops, event_id),) = world.ask(
+        "SELECT run_id, status, revision, inputs::text, hops, event_id FROM runs"
+    )
+    assert receipt.run_ids == [run_id]
+    assert (status, revision, json.loads(inputs), hops) == (
+        "created",
+        f"{1:040}",
+        {"host": "db1"},
+        1,
+    )
+    assert event_id == given.event_id
+    assert world.ask("SELECT args->>'run_id' FROM procrastinate_jobs") == [(str(run_id),)]
+    outbox = world.ask(
+        "SELECT e.event_name FROM outbox o JOIN events e ON e.event_id = o.subject ORDER BY 1"
+    )
+    assert outbox == [("checkmk.alert",), ("xyn.event.received",)]
+
+
+def test_an_event_that_matches_nothing_is_stored_all_the_same(world: World) -> None:
+    world.activate(DISK)
+
+    receipt = world.take_in(event(data={"state": "OK"}))
+
+    assert receipt.run_ids == []
+    assert world.ask("SELECT data->>'runs' FROM events WHERE source = 'xyn'") == [("0",)]
+
+
+def test_odd_json_survives_the_database(world: World) -> None:
+    data = {"zero": "\x00", "lone": "\ud800", "big": 10**400, "f": 1.0, "z": 0, "a": [None]}
+
+    receipt = world.take_in(event(data=data, actor="a\x00", delivery_id="d\ud800"))
+
+    with world.database.connect() as connection:
+        stored = events.get_event(connection, receipt.event_ids[0])
+    assert stored is not None
+    assert stored.event.data == data
+    assert list(stored.event.data) == list(data)
+
+
+def test_a_repeat_is_the_same_event_and_starts_nothing(world: World) -> None:
+    world.activate(DISK)
+
+    first = world.take_in(event(delivery_id="k"))
+    again = world.take_in(event(delivery_id="k"))
+
+    assert again.event_ids == first.event_ids
+    assert (first.duplicate, again.duplicate) == (False, True)
+    assert again.run_ids == []
+    assert world.ask("SELECT count(*) FROM runs") == [(1,)]
+
+
+def test_parallel_copies_make_one_event_with_one_id(world: World) -> None:
+    world.activate(DISK)
+    copies = 24
+    ready = threading.Barrier(8)
+
+    def send(number: int) -> Receipt:
+        if number < 8:
+            ready.wait()
+        return world.take_in(
+            *(event(delivery_id="k", delivery_item=i, source="am") for i in range(2))
+        )
+
+    with ThreadPoolExecutor(8) as threads:
+        receipts = list(threads.map(send, range(copies)))
+
+    assert len({tuple(receipt.event_ids) for receipt in receipts}) == 1
+    assert [receipt.duplicate for receipt in receipts].count(False) == 1
+    assert world.ask("SELECT count(*) FROM runs") == [(2,)]
+
+
+def test_another_source_may_use_the_same_delivery_id(world: World) -> None:
+    receipt = world.take_in(event(delivery_id="k", source="a"), event(delivery_id="k", source="b"))
+
+    assert len(set(receipt.event_ids)) == 2
+
+
+def test_an_idempotency_key_stands_for_one_event_alone(world: World) -> None:
+    world.take_in(event(delivery_id="k", data={"a": 1}, raw=b'{"a": 1}'))
+
+    same = world.take_in(event(delivery_id="k", data={"a": 1}, raw=b'{"a":1}'))
+    with pytest.raises(IdempotencyKeyReusedError):
+        world.take_in(event(delivery_id="k", data={"a": 2}))
+
+    assert same.duplicate
+
+
+def test_of_a_batch_only_what_is_new_is_stored(world: World) -> None:
+    first = world.take_in(event(delivery_id="1", source="cloudevents"))
+    both = world.take_in(
+        event(delivery_id="2", source="cloudevents"), event(delivery_id="1", source="cloudevents")
+    )
+
+    assert both.event_ids[1] == first.event_ids[0]
+    assert both.event_ids[0] != both.event_ids[1]
+    assert not both.duplicate
+
+
+@pytest.mark.parametrize("name", ["xyn.run.failed", "XYN.x", "xyn"])
+def test_names_of_the_platform_are_refused_from_outside(world: World, name: str) -> None:
+    with pytest.raises(ReservedNameError):
+        world.take_in(event(name))
+
+    assert world.names() == []
+
+
+def test_secrets_are_gone_before_anything_is_stored(world: World) -> None:
+    world.activate(DISK)
+    secret = "hunter2-hunter2"
+
+    world.take_in(
+        event(
+            data={"host": secret, "state": "CRIT"},
+            raw=secret.encode(),
+            resource={"type": "x", "id": secret},
+        )
+    )
+
+    for table in ("events", "runs", "plans", "steps", "outbox"):
+        for (row,) in world.ask(f"SELECT t::text FROM {table} t"):  # noqa: S608 - names from here
+            assert "hunter2" not in row
+            assert secret.encode().hex() not in row
+
+
+@pytest.mark.parametrize("mode", ["shadow", "suspended"])
+def test_a_node_that_is_not_active_stores_and_starts_nothing(world: World, mode: str) -> None:
+    world.activate(DISK, settings={"mode": mode})
+
+    receipt = world.take_in(event())
+
+    assert receipt.run_ids == []
+    assert "checkmk.alert" in world.names()
+    with pytest.raises(NotActiveError), world.database.begin() as connection:
+        world.intake.start_run(
+            connection, "bp.disk", {"host": "a"}, actor="ada", correlation_id="c"
+        )
+
+
+def test_before_the_first_revision_events_are_stored(world: World) -> None:
+    assert world.take_in(event()).run_ids == []
+
+
+def test_each_applied_revision_is_seen_at_once_and_only_what_changed_is_read(world: World) -> None:
+    world.activate(DISK)
+    assert world.take_in(event()).run_ids
+    moved = DISK | {"triggers": [{"event_type": "other.name"}]}
+
+    world.activate(moved, on("checkmk.alert", "bp.new"))
+    alert, other = world.take_in(event()), world.take_in(event("other.name"))
+    world.activate(retired=("bp.new",))
+    after = world.take_in(event())
+
+    runs = dict(world.ask("SELECT run_id, blueprint_id FROM runs"))
+    assert [runs[run] for run in alert.run_ids] == ["bp.new"]
+    assert [runs[run] for run in other.run_ids] == ["bp.disk"]
+    assert after.run_ids == []
+    ((revision,),) = world.ask(f"SELECT revision FROM runs WHERE run_id = '{alert.run_ids[0]}'")  # noqa: S608 - a uuid
+    assert revision == f"{2:040}"
+
+
+def test_what_a_transaction_applied_and_rolled_back_is_never_remembered(world: World) -> None:
+    world.activate(DISK)
+    world.take_in(event())
+    pushed = internal_event(
+        GitPushed(ref="r", old=None, new=None),
+        resource_id="r",
+        env_id="local",
+        now=NOW,
+        correlation_id="c",
+    )
+
+    with world.database.connect() as connection:
+        world.activate_in(connection, on("ghost.event", "bp.ghost"))
+        world.intake.emit(connection, [pushed])
+        assert "bp.ghost" in world.intake.view(connection).blueprints
+        connection.rollback()
+    world.activate(on("real.event", "bp.real"))
+
+    assert world.take_in(event("ghost.event")).run_ids == []
+    assert len(world.take_in(event("real.event")).run_ids) == 1
+
+
+def test_inputs_that_do_not_fit_make_a_run_that_failed_at_once(world: World) -> None:
+    world.activate(DISK)
+
+    world.take_in(event(data={"state": "CRIT"}))
+
+    ((status, code),) = world.ask("SELECT status, error->>'code' FROM runs")
+    assert (status, code) == ("failed", "invalid_inputs")
+    assert "xyn.run.failed" in world.names()
+    assert world.ask("SELECT count(*) FROM procrastinate_jobs") == [(0,)]
+    assert world.ask("SELECT count(*) FROM outbox WHERE kind = 'run'") == [(1,)]
+
+
+def test_platform_events_start_blueprints_like_any_other(world: World) -> None:
+    world.activate(DISK, on("xyn.event.received", "bp.heard"), on("xyn.git.*", "bp.git"))
+
+    receipt = world.take_in(event())
+    world.emit(
+        internal_event(
+            GitPushed(ref="refs/heads/main", old=None, new="1" * 40),
+            resource_id="refs/heads/main",
+            env_id="local",
+            now=NOW,
+            correlation_id="c",
+        )
+    )
+
+    started = sorted(world.ask("SELECT blueprint_id, hops FROM runs"))
+    assert started == [("bp.disk", 1), ("bp.git", 1), ("bp.heard", 1)]
+    assert len(receipt.run_ids) == 2
+
+
+def test_events_of_runs_stand_in_their_record_alone(world: World) -> None:
+    world.activate(DISK)
+    (run_id,) = world.take_in(event()).run_ids
+    done = internal_event(
+        RunCompleted(blueprint_id="bp.disk", warnings=0),
+        resource_id=str(run_id),
+        env_id="local",
+        now=NOW,
+        correlation_id="c",
+        run_id=run_id,
+        hops=1,
+    )
+
+    world.emit(done)
+
+    assert world.ask(f"SELECT count(*) FROM outbox WHERE subject = '{done.event_id}'") == [(0,)]  # noqa: S608 - a uuid
+
+
+def test_blueprints_that_wait_for_every_run_do_not_set_off_one_another(world: World) -> None:
+    world.activate(DISK, on("xyn.run.*", "bp.echo-a"), on("xyn.run.*", "bp.echo-b"))
+
+    receipt = world.take_in(event())
+
+    assert len(receipt.run_ids) == 3
+    assert receipt.held
+    echo = next(
+        run for run, name in world.ask("SELECT run_id, blueprint_id FROM runs") if "echo-a" in name
+    )
+    world.emit(
+        internal_event(
+            RunCompleted(blueprint_id="bp.echo-a", warnings=0),
+            resource_id=str(echo),
+            env_id="local",
+            now=NOW,
+            correlation_id="c",
+            run_id=echo,
+            hops=2,
+        )
+    )
+    assert world.ask("SELECT count(*) FROM runs") == [(3,)]
+
+
+def test_a_chain_of_too_many_runs_ends_with_a_reason(world: World) -> None:
+    world.activate(DISK)
+
+    last = world.take_in(event(hops=MAX_HOPS - 1))
+    over = world.take_in(event(hops=MAX_HOPS))
+
+    assert len(last.run_ids) == 1
+    assert over.run_ids == []
+    assert "a loop" in over.held[0]
+    assert world.ask("SELECT max(hops) FROM runs") == [(MAX_HOPS,)]
+
+
+def test_a_run_is_started_by_hand(world: World) -> None:
+    world.activate(DISK)
+    wanted = uuid.uuid4()
+
+    def start(inputs: dict[str, Any], blueprint: str = "bp.disk") -> uuid.UUID:
+        with world.database.begin() as connection:
+            return world.intake.start_run(
+                connection,
+                blueprint,
+                inputs,
+                actor="ada",
+                correlation_id="c",
+                name="By hand",
+                priority=5,
+                run_id=wanted,
+            )
+
+    assert start({"host": "db1"}) == wanted
+    assert start({"host": "db1"}) == wanted
+    with pytest.raises(InvalidInputsError, match="host"):
+        start({})
+    with pytest.raises(NotFoundError):
+        start({}, "bp.none")
+
+    assert world.ask("SELECT name, actor, priority, event_id FROM runs") == [
+        ("By hand", "ada", 5, None)
+    ]
+    assert world.ask("SELECT count(*) FROM procrastinate_jobs") == [(1,)]
+    assert world.names() == ["xyn.run.created"]
+
+
+def test_lists_are_newest_first_and_page_without_gaps(database: Database) -> None:
+    world = World(database)
+    ids = [world.take_in(event(f"a.{n}")).event_ids[0] for n in range(5)]
+
+    with database.connect() as connection:
+        first = events.list_events(connection, limit=3, outside_only=True)
+        last = (first[-1].created_at, first[-1].event.event_id)
+        second = events.list_events(connection, limit=3, before=last, outside_only=True)
+        named = events.list_events(connection, limit=9, event_name="a.3")
+        prefix = events.list_events(connection, limit=9, event_name="a.*")
+
+    found = [stored.event.event_id for stored in [*first, *second]]
+    assert found == sorted(ids, reverse=True)  # all came in at one moment: the id decides
+    assert [stored.event.event_id for stored in named] == [ids[3]]
+    assert len(prefix) == 5

@@ -1,0 +1,1 @@
+"""From a commit to active documents: judge, apply in one transaction, say so. Runs nothing."""

@@ -1,0 +1,196 @@
+"""What intake needs to know of the active revision: held in memory, renewed by what changed.
+
+A :class:`View` is one consistent picture, immutable. :class:`ActiveState` gives
+the one that belongs to the caller's transaction and reads only documents that
+are newer than the picture it has.
+
+The traps: a transaction that is itself applying a revision sees rows that may
+be rolled back, so what is read there is kept only once that transaction is known
+to be committed; and a database that was made anew counts its sequence from the
+start, so a picture belongs to its ``database_id``.
+"""
+
+import threading
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from xyn_reconciler.model.run import PlanNode
+from xyn_reconciler.store import desired
+from xyn_reconciler.store.database import Connection
+from xyn_reconciler.store.desired import Document, NodeState
+from xyn_reconciler.trigger.match import MatchIndex, NodeView
+
+_KINDS: Final = ("blueprint", "prompt")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """Blueprints, prompts and node settings of one applied revision."""
+
+    database_id: uuid.UUID
+    sequence: int
+    revision: str | None
+    settings: Mapping[str, Any]
+    index: MatchIndex
+    plan_node: PlanNode | None = None
+    """What runs may know of this node, pinned in their plan; none before the first revision."""
+    blueprints: Mapping[str, Document] = field(default_factory=dict)
+    """By blueprint id."""
+    ids: Mapping[str, str] = field(default_factory=dict)
+    """Blueprint id by path."""
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    """Text by path."""
+
+    @property
+    def starts_runs(self) -> bool:
+        """Whether events start runs: not in shadow, suspended, or before the first revision."""
+        return self.plan_node is not None and self.settings["mode"] == "active"
+
+    @property
+    def env_id(self) -> str:
+        return str(self.settings.get("env_id", "local"))
+
+    def files_of(self, blueprint: Document) -> dict[str, str]:
+        """Give the prompt files that a blueprint names, by path."""
+        steps = [
+            *(blueprint.document.get("plan") or ()),
+            *(blueprint.document.get("on_failure") or ()),
+        ]
+        named = {step["prompt_file"] for step in steps if step.get("prompt_file") is not None}
+        return {path: self.prompts[path] for path in sorted(named) if path in self.prompts}
+
+
+class ActiveState:
+    """One per process; safe from any thread."""
+
+    def __init__(self) -> None:
+        self._view: View | None = None
+        self._pending: tuple[View, str] | None = None
+        """What an applying transaction read, and that transaction's id."""
+        self._lock = threading.Lock()
+
+    def view(self, connection: Connection) -> View:
+        """Give the picture that belongs to this transaction."""
+        with self._lock:
+            return self._view_of(connection, desired.read_node(connection))
+
+    def view_at(self, connection: Connection, position: tuple[uuid.UUID, int]) -> View:
+        """As :meth:`view`, for a caller who has read the position: free if it is the one held."""
+        held = self._view
+        if held is not None and _key(held) == position:
+            return held
+        return self.view(connection)
+
+    def _view_of(self, connection: Connection, node: NodeState) -> View:
+        held = self._settled(connection, node)
+        if held is not None and _key(held) == _node_key(node) and node.uncommitted is None:
+            return held
+        while True:
+            view = _renewed(connection, held, node)
+            again = desired.read_node(connection)
+            # A revision applied between the two reads has moved rows already: look again.
+            if _node_key(again) == _node_key(node):
+                break
+            node = again
+        if node.uncommitted is None:
+            self._view = view
+        else:
+            self._pending = view, node.uncommitted
+        return view
+
+    def _settled(self, connection: Connection, node: NodeState) -> View | None:
+        """Give the newest picture that is known to be committed."""
+        if self._pending is not None:
+            view, transaction = self._pending
+            # Transactions of another database may not even have a number here.
+            same = view.database_id == node.database_id
+            if same and desired.committed(connection, transaction):
+                self._view = view
+            self._pending = None
+        return self._view
+
+
+def _key(view: View) -> tuple[uuid.UUID, int]:
+    return view.database_id, view.sequence
+
+
+def _node_key(node: NodeState) -> tuple[uuid.UUID, int]:
+    return node.database_id, node.applied_sequence
+
+
+def _renewed(connection: Connection, held: View | None, node: NodeState) -> View:
+    node_view = _node_view(node)
+    if (
+        held is None
+        or held.database_id != node.database_id
+        or held.sequence > node.applied_sequence
+    ):
+        held = View(
+            database_id=node.database_id,
+            sequence=0,
+            revision=None,
+            settings={},
+            index=MatchIndex(node_view),
+        )
+        changed = desired.documents(connection, kinds=_KINDS)
+    else:
+        changed = desired.documents(connection, since=held.sequence, kinds=_KINDS)
+    return _with_documents(held, changed, node, node_view)
+
+
+def _with_documents(
+    held: View, changed: Iterable[Document], node: NodeState, node_view: NodeView
+) -> View:
+    blueprints, ids, prompts = dict(held.blueprints), dict(held.ids), dict(held.prompts)
+    index_changes: dict[str, Mapping[str, Any] | None] = {}
+    changed = list(changed)
+    # All that goes, first: a blueprint may have moved to another file, or two may have swapped.
+    for document in changed:
+        prompts.pop(document.path, None)
+        old = ids.pop(document.path, None)
+        if old is not None:
+            del blueprints[old]
+            index_changes[old] = None
+    for document in changed:
+        if not document.active:
+            continue
+        if document.kind == "prompt":
+            prompts[document.path] = document.document["text"]
+        else:
+            blueprints[document.document_id] = document
+            ids[document.path] = document.document_id
+            index_changes[document.document_id] = document.document
+    if node_view == held.index.node:
+        index = held.index.with_changes(index_changes.items())
+    else:
+        index = MatchIndex.build((each.document for each in blueprints.values()), node_view)
+    return View(
+        database_id=node.database_id,
+        sequence=node.applied_sequence,
+        revision=node.last_applied_revision,
+        settings=node.settings,
+        index=index,
+        plan_node=_plan_node(node.settings) if node.settings else None,
+        blueprints=blueprints,
+        ids=ids,
+        prompts=prompts,
+    )
+
+
+def _node_view(node: NodeState) -> NodeView:
+    if not node.settings:
+        return NodeView(node.node_id, "local", "dev", primary=False)
+    return NodeView.from_settings(node.settings)
+
+
+def _plan_node(settings: Mapping[str, Any]) -> PlanNode:
+    return PlanNode(
+        id=settings["id"],
+        env_id=settings["env_id"],
+        stage=settings["stage"],
+        egress=tuple(settings["egress"]),
+        providers=settings["providers"],
+        limits=settings["limits"],
+    )
