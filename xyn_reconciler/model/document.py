@@ -13,7 +13,7 @@ import ipaddress
 import re
 import uuid
 import zoneinfo
-from typing import Annotated, Any, ClassVar, Final, TypeVar
+from typing import Annotated, Any, ClassVar, Final, LiteralString, TypeVar
 
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -47,7 +47,7 @@ Maybe = Annotated[T | None, BeforeValidator(_written)]
 """A key that may be absent. Written with nothing behind it, it is a slip of indentation."""
 
 
-def _name(code: str, pattern: str, words: str) -> AfterValidator:
+def _name(code: LiteralString, pattern: str, words: str) -> AfterValidator:
     compiled = re.compile(pattern)
 
     def check(text: str) -> str:

@@ -20,6 +20,9 @@ Timestamp = Annotated[
 ]
 """ISO 8601, UTC, microseconds, ``Z``."""
 
+Words = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+"""Text for a column: Postgres knows no U+0000 there."""
+
 Item = TypeVar("Item")
 
 
@@ -72,8 +75,8 @@ class EmitEventRequest(_Dto):
 class RunCreateRequest(_Dto):
     """Seed 45.4. ``blueprint_ref`` is a blueprint's id; ``name`` defaults to the blueprint's."""
 
-    name: str | None = Field(default=None, max_length=200)
-    blueprint_ref: str = Field(min_length=1, max_length=200)
+    name: Words | None = Field(default=None, max_length=200)
+    blueprint_ref: Words = Field(min_length=1, max_length=200)
     inputs: dict[str, Any] = Field(default_factory=dict)
     priority: int = Field(default=0, ge=-1000, le=1000)
 
@@ -159,7 +162,7 @@ class GateDecisionRequest(_Dto):
     Nobody approves what they did not see.
     """
 
-    comment: str | None = Field(default=None, max_length=4000)
+    comment: Words | None = Field(default=None, max_length=4000)
     form: dict[str, Any] | None = None
     effect_digest: str | None = None
 
@@ -170,9 +173,9 @@ class ArtifactCreateRequest(_Dto):
     Without it the answer names an ``upload_url``.
     """
 
-    name: str = Field(min_length=1, max_length=500)
-    kind: str = Field(default="file", min_length=1, max_length=100)
-    content_type: str = Field(default="application/octet-stream", max_length=200)
+    name: Words = Field(min_length=1, max_length=500)
+    kind: Words = Field(default="file", min_length=1, max_length=100)
+    content_type: Words = Field(default="application/octet-stream", max_length=200)
     byte_length: int | None = Field(default=None, ge=0)
     run_id: uuid.UUID | None = None
     step_id: uuid.UUID | None = None

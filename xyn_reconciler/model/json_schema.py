@@ -39,6 +39,13 @@ def _schema_or_bool(value: object) -> str:
     return "kind:flag" if isinstance(value, bool) else "kind:schema"
 
 
+TypeChoice = Annotated[
+    Annotated[TypeName, Tag("kind:name")]
+    | Annotated[list[TypeName], Field(min_length=1), AfterValidator(_distinct), Tag("kind:list")],
+    Discriminator(_one_or_many),
+]
+
+
 class JsonSchema(Part):
     """A JSON Schema, of the keywords below."""
 
@@ -48,13 +55,7 @@ class JsonSchema(Part):
     """The name shown in a form."""
     description: Maybe[str] = None
     """What the value means, shown beside its field."""
-    type: Annotated[
-        Annotated[TypeName, Tag("kind:name")]
-        | Annotated[
-            list[TypeName], Field(min_length=1), AfterValidator(_distinct), Tag("kind:list")
-        ],
-        Discriminator(_one_or_many),
-    ] = None  # type: ignore[assignment]  # absent is not a type; nothing reads this default
+    type: Maybe[TypeChoice] = None
     """The kind of value, or a list of kinds."""
     enum: Maybe[Annotated[list[Json], Field(min_length=1)]] = None
     """The values allowed."""

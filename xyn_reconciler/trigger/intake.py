@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
+from xyn_reconciler.model import ids
 from xyn_reconciler.model.capability import CompileRun
 from xyn_reconciler.model.errors import ConflictError, InvalidError, NotFoundError, XynError
 from xyn_reconciler.model.event import Event
@@ -111,7 +112,7 @@ class Intake:
         redactor: Redactor,
         *,
         clock: Callable[[], dt.datetime] = _utc_now,
-        new_id: Callable[[], uuid.UUID] = uuid.uuid4,
+        new_id: Callable[[], uuid.UUID] = ids.new_id,
     ) -> None:
         self._compile = compile_run
         self._redactor = redactor

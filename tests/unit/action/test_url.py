@@ -1,0 +1,86 @@
+"""URLs that two programs could read differently are refused."""
+
+import pytest
+
+from xyn_reconciler.action.url import Origin, parse_url
+from xyn_reconciler.model.errors import PermanentError
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "example.net",
+        "//example.net/",
+        "ftp://example.net/",
+        "file:///etc/passwd",
+        "javascript:alert(1)",
+        "http://",
+        "http:///path",
+        "http://user@example.net/",
+        "http://user:password@example.net/",
+        "http://example.net@127.0.0.1/",
+        "http://example.net\\@127.0.0.1/",
+        "http:\\\\127.0.0.1/",
+        " http://example.net/",
+        "http://example.net/\r\nHost: evil",
+        "http://exam\tple.net/",
+        "http://example.net/\x00",
+        "http://example.net /",
+        "http://\u3000example.net/",
+        "http://0x7f.1/",
+        "http://0x7f000001/",
+        "http://2130706433/",
+        "http://017700000001/",
+        "http://0177.0.0.1/",
+        "http://127.1/",
+        "http://127.0.0.1.5/",
+        "http://127.0.0.256/",
+        "http://127.0.0.1../",
+        "http://a..b/",
+        "http://.example.net/",
+        "http://%31%32%37.0.0.1/",
+        "http://[fe80::1%25eth0]/",
+        "http://[fe80::1%eth0]/",
+        "http://[::1/",
+        "http://[127.0.0.1]/",
+        "http://example.net:0/",
+        "http://example.net:65536/",
+        "http://example.net:-1/",
+        "http://example.net:80a/",
+        "http://\uff11\uff12\uff17.0.0.1/",
+        "http://exa_mple!.net/",
+        f"http://{'a' * 64}.net/",
+        f"http://example.net/{'a' * 9000}",
+    ],
+)
+def test_a_url_that_could_be_read_in_two_ways_is_refused(url: str) -> None:
+    with pytest.raises(PermanentError) as caught:
+        parse_url(url)
+
+    assert caught.value.failure_code == "invalid_url"
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("http://example.net", Origin("http", "example.net", 80)),
+        ("HTTPS://Example.NET/a?b=c#d", Origin("https", "example.net", 443)),
+        ("http://example.net.:8080/", Origin("http", "example.net.", 8080)),
+        ("http://127.0.0.1/", Origin("http", "127.0.0.1", 80)),
+        ("http://127.0.0.1./", Origin("http", "127.0.0.1", 80)),
+        ("http://[::1]:9093/", Origin("http", "::1", 9093)),
+        ("http://[0:0::ffff:127.0.0.1]/", Origin("http", "::ffff:7f00:1", 80)),
+        ("http://bücher.example/", Origin("http", "xn--bcher-kva.example", 80)),
+        ("http://localhost:65535/", Origin("http", "localhost", 65535)),
+    ],
+)
+def test_the_origin_of_a_url_is_its_scheme_host_and_port(url: str, origin: Origin) -> None:
+    assert parse_url(url)[1] == origin
+
+
+def test_a_password_in_a_url_is_not_repeated_in_the_message() -> None:
+    with pytest.raises(PermanentError) as caught:
+        parse_url("http://ada:lovelace-1815@example.net/")
+
+    assert "lovelace" not in caught.value.message

@@ -1,0 +1,50 @@
+"""What an action is: its protocol, and what it is given of the node."""
+
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from xyn_reconciler.model.capability import ActionSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionContext:
+    """One attempt of one step, as its action may know it."""
+
+    run_id: uuid.UUID
+    step_id: uuid.UUID
+    attempt: int
+    correlation_id: str
+    deadline: float
+    """When the attempt has to be over, on ``time.monotonic()``'s clock."""
+    cancelled: Callable[[], bool]
+    """Whether to stop now and raise; looked at several times a second while waiting."""
+    log: Callable[[str], None]
+    """Adds a line to the run's log; secrets are taken out there."""
+    secret: Callable[[str], str | None]
+    """Resolves a secret reference such as ``env/NAME``."""
+    egress: tuple[str, ...] = ()
+    """What ``egress.allow`` of ``node.yaml`` permits beyond the public network."""
+    idempotency_key: str | None = None
+
+    def seconds_left(self) -> float:
+        return self.deadline - time.monotonic()
+
+
+class Action(Protocol):
+    """A tool; ``run`` raises ``TemporaryError`` or ``PermanentError``."""
+
+    @property
+    def spec(self) -> ActionSpec: ...
+
+    def run(self, inputs: Mapping[str, Any], context: ActionContext) -> dict[str, Any]:
+        """Do it, and give outputs that fit ``spec.output_schema``.
+
+        ``inputs`` fit ``spec.input_schema``. Over the deadline it raises
+        ``TemporaryError`` with code ``timeout``, cancelled it raises
+        ``PermanentError`` with code ``cancelled``; either way nothing of what
+        it began goes on.
+        """
+        ...

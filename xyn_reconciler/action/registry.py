@@ -1,0 +1,41 @@
+"""The actions that this node can run, and those that the language knows besides.
+
+An action joins by a line in :func:`installed_actions`. The trap: a name that
+is only in :data:`KNOWN` is no problem in a blueprint; it makes the blueprint
+``NotRunnable`` here, and a step that comes to it fails with ``not_installed``.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from xyn_reconciler.action.context import Action
+from xyn_reconciler.action.http_call import HttpCall
+from xyn_reconciler.model.capability import ActionSpec, Catalogue
+
+KNOWN: Final = {
+    "ssh.run": "Run a command on another machine over ssh.",
+    "container.exec": "Run a command in a container.",
+    "git.commit": "Commit files to a repository.",
+    "git.tag": "Tag a commit.",
+    "events.emit": "Emit an event.",
+    "blueprints.run": "Run another blueprint.",
+    "blueprints.validate": "Check a draft.",
+    "blueprints.promote": "Promote a draft.",
+    "drafts.save": "Save a draft of a blueprint or pack.",
+}
+"""Names that the language defines and this node cannot run, with their summary."""
+
+
+def installed_actions() -> dict[str, Action]:
+    """Give every action of this node by its name."""
+    actions: tuple[Action, ...] = (HttpCall(),)
+    return {action.spec.name: action for action in actions}
+
+
+def catalogue(actions: Mapping[str, Action]) -> Catalogue:
+    """Say what exists, as data for validation, forms and docs."""
+    known = {
+        name: ActionSpec(name, summary, {}, {}, idempotent=False, installed=False)
+        for name, summary in KNOWN.items()
+    }
+    return Catalogue(actions=known | {name: action.spec for name, action in actions.items()})

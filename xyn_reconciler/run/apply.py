@@ -1,0 +1,548 @@
+"""Apply decisions and outcomes to a journal: the one place where both become changes.
+
+Thin: each decision has one method, named after it. Transforms are executed
+here, being pure; every other step becomes a :class:`Task` with its intent in
+the journal, for the worker to launch after its commit.
+"""
+
+import datetime as dt
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from xyn_reconciler.action.context import Action
+from xyn_reconciler.desired.expression import ExpressionError, render_value
+from xyn_reconciler.model.internal_events import (
+    GateApproved,
+    GateRejected,
+    GateRequested,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+    RunWaiting,
+    StepCancelled,
+    StepCompleted,
+    StepFailed,
+    StepInterrupted,
+    StepSkipped,
+    StepStarted,
+)
+from xyn_reconciler.model.run import (
+    GateApprovals,
+    ItemView,
+    PlannedStep,
+    RunStatus,
+    StepStatus,
+    digest,
+)
+from xyn_reconciler.run import decisions as decided
+from xyn_reconciler.run import limits
+from xyn_reconciler.run.compile import mismatch
+from xyn_reconciler.run.decide import expression_failure, foreach_items
+from xyn_reconciler.run.effect import effect
+from xyn_reconciler.run.execute import Outcome, Task
+from xyn_reconciler.run.journal import Journal
+from xyn_reconciler.run.retry import Failure, retry_at
+from xyn_reconciler.run.scope import item_scope, scope
+from xyn_reconciler.store import dispatch, gates
+from xyn_reconciler.store.artifacts import ArtifactStore
+from xyn_reconciler.store.database import Connection
+
+
+class Application:
+    """What one transaction does to one journal."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        connection: Connection,
+        now: dt.datetime,
+        *,
+        worker: str,
+        actions: Mapping[str, Action],
+        artifacts: ArtifactStore,
+        jitter: Callable[[], float],
+    ) -> None:
+        self.journal = journal
+        self.connection = connection
+        self.now = now
+        self.tasks: list[Task] = []
+        """To be launched after the commit, their intents being in the journal."""
+        self._worker = worker
+        self._actions = actions
+        self._artifacts = artifacts
+        self._jitter = jitter
+
+    def apply(self, decision: decided.Decision) -> None:  # noqa: C901 - one case a decision
+        """Make one decision come true; a :class:`Signal` is the worker's."""
+        match decision:
+            case decided.Start(key, items):
+                self._start(key, items)
+            case decided.Skip(key, reason):
+                self._skip(key, reason)
+            case decided.Complete(key, outputs):
+                self._complete(key, outputs)
+            case decided.Fail(key, error, outputs):
+                self._fail(key, error, outputs)
+            case decided.OpenGate(key):
+                self._open_gate(key)
+            case decided.ExpireGate(key, verdict):
+                self._expire_gate(key, verdict)
+            case decided.Interrupt():
+                self._interrupt(decision)
+            case decided.Cancel(key):
+                self._cancel(key)
+            case decided.BeginFailure(error):
+                self._begin_failure(error)
+            case decided.Wait():
+                self._wait(decision)
+            case decided.Finish():
+                self._finish(decision)
+
+    # ── steps ────────────────────────────────────────────────────────────────────────────────────
+
+    def _planned(self, key: str) -> PlannedStep:
+        planned = self.journal.plan.step(key)
+        if planned is None:
+            raise LookupError(f"the plan has no step {key}")
+        return planned
+
+    def _roots(self) -> dict[str, Any]:
+        return scope(self.journal.plan, self.journal.run, self.journal.steps)
+
+    def _start(self, key: str, items: tuple[int, ...] | None) -> None:
+        planned = self._planned(key)
+        roots = self._roots()
+        if items is None:
+            self._start_once(planned, roots)
+            return
+        values = foreach_items(planned, roots)
+        for index in items:
+            self._start_item(planned, item_scope(roots, values[index], index), index)
+        self._settle_items(key)
+
+    def _begin(self, planned: PlannedStep) -> None:
+        """Note that another attempt of a step begins."""
+        view, columns = self.journal.steps[planned.key], self.journal.columns[planned.key]
+        self.journal.change(
+            planned.key,
+            status=StepStatus.RUNNING,
+            attempt=view.attempt + 1,
+            available_at=None,
+            wait_reason=None,
+            started_at=columns["started_at"] or self.now,
+        )
+        self.journal.tell_step(StepStarted, planned.key, self.now)
+
+    def _start_once(self, planned: PlannedStep, roots: Mapping[str, Any]) -> None:
+        self._begin(planned)
+        try:
+            if planned.kind == "transform":
+                self._complete(planned.key, render_value(planned.set_, roots))
+                return
+            inputs, key = self._prepared(planned, roots)
+        except ExpressionError as error:
+            self._fail(planned.key, expression_failure(error))
+            return
+        self.journal.change(planned.key, inputs=self.journal.redactor.value(inputs))
+        number = self.journal.steps[planned.key].attempt
+        self._intend(planned, None, number, inputs, key)
+
+    def _start_item(self, planned: PlannedStep, roots: Mapping[str, Any], index: int) -> None:
+        journal = self.journal
+        if journal.steps[planned.key].status is not StepStatus.RUNNING:
+            self._begin(planned)
+        item = self._item(planned.key, index)
+        number = item.attempt + 1
+        self._set_item(
+            planned.key,
+            item.model_copy(
+                update={
+                    "attempt": number,
+                    "status": StepStatus.RUNNING,
+                    "available_at": None,
+                    "error": None,
+                }
+            ),
+        )
+        try:
+            if planned.kind == "transform":
+                outputs = render_value(planned.set_, roots)
+                task = self._row(planned, index, number, None)
+                self._end_item(planned, index, task, outputs, None)
+                return
+            inputs, key = self._prepared(planned, roots)
+        except ExpressionError as error:
+            task = self._row(planned, index, number, None)
+            failure = Failure(error.failure_code, error.message, temporary=False)
+            self._end_item(planned, index, task, None, failure, final=True)
+            return
+        self._intend(planned, index, number, inputs, key)
+
+    def _prepared(
+        self, planned: PlannedStep, roots: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], str | None]:
+        """Render what an action is given; raises ``ExpressionError`` where it cannot be given."""
+        name = planned.action or planned.kind
+        action = self._actions.get(name)
+        if action is None:
+            what = (
+                f"the action {name}" if planned.kind == "action_task" else f"steps of kind {name}"
+            )
+            raise ExpressionError("not_installed", f"{what} cannot be run on this node")
+        inputs = render_value(planned.with_, roots)
+        assert isinstance(inputs, dict)  # noqa: S101 - rendering keeps the shape
+        problem = mismatch(action.spec.input_schema, inputs)
+        if problem is not None:
+            raise ExpressionError("invalid_inputs", f"the inputs of {name} do not fit: {problem}")
+        key = render_value(planned.idempotency_key, roots)
+        return inputs, None if key is None else key if isinstance(key, str) else str(key)
+
+    def _intend(
+        self,
+        planned: PlannedStep,
+        index: int | None,
+        number: int,
+        inputs: dict[str, Any],
+        idempotency_key: str | None,
+    ) -> None:
+        attempt_id = self._row(planned, index, number, idempotency_key)
+        self.tasks.append(
+            Task(
+                key=planned.key,
+                index=index,
+                attempt_id=attempt_id,
+                number=number,
+                action=planned.action or planned.kind,
+                inputs=inputs,
+                idempotency_key=idempotency_key,
+                timeout=planned.timeout or limits.STEP_TIMEOUT,
+            )
+        )
+        where = "" if index is None else f", item {index}"
+        self.journal.log(self.now, f"attempt {number}{where} began", step=planned.key)
+
+    def _row(
+        self, planned: PlannedStep, index: int | None, number: int, idempotency_key: str | None
+    ) -> uuid.UUID:
+        attempt_id = uuid.uuid4()
+        self.journal.begin_attempt(
+            {
+                "attempt_id": attempt_id,
+                "step_id": self.journal.step_id(planned.key),
+                "item_index": index,
+                "number": number,
+                "status": "running",
+                "started_at": self.now,
+                "worker": self._worker,
+                "run_attempt": self.journal.claimed.attempt,
+                "idempotency_key": idempotency_key,
+            }
+        )
+        return attempt_id
+
+    def _skip(self, key: str, reason: str) -> None:
+        self.journal.end(key, StepStatus.SKIPPED, self.now)
+        self.journal.tell_step(StepSkipped, key, self.now, reason=reason)
+        self.journal.log(self.now, f"skipped: {reason}", step=key)
+
+    def _complete(self, key: str, outputs: Any) -> None:  # noqa: ANN401 - any JSON value
+        outputs = self.journal.redactor.value(outputs)
+        self.journal.end(key, StepStatus.COMPLETED, self.now, outputs=outputs)
+        self.journal.tell_step(StepCompleted, key, self.now)
+        self.journal.log(self.now, "completed", step=key)
+
+    def _fail(self, key: str, error: dict[str, Any], outputs: Any = None) -> None:  # noqa: ANN401 - any JSON value
+        error = self.journal.redactor.value(error)
+        outputs = self.journal.redactor.value(outputs)
+        self.journal.end(key, StepStatus.FAILED, self.now, outputs=outputs, error=error)
+        self._tell_failure(key, error, will_retry=False)
+
+    def _tell_failure(self, key: str, error: Mapping[str, Any], *, will_retry: bool) -> None:
+        self.journal.tell_step(
+            StepFailed,
+            key,
+            self.now,
+            code=str(error["code"]),
+            message=str(error["message"]),
+            will_retry=will_retry,
+        )
+        again = "; it will be tried again" if will_retry else ""
+        self.journal.log(self.now, f"failed: {error['code']}: {error['message']}{again}", step=key)
+
+    def _cancel(self, key: str) -> None:
+        self.journal.end(key, StepStatus.CANCELLED, self.now)
+        self.journal.tell_step(StepCancelled, key, self.now)
+        self.journal.log(self.now, "cancelled", step=key)
+
+    def _interrupt(self, decision: decided.Interrupt) -> None:
+        view = self.journal.steps[decision.key]
+        items = tuple(
+            item.model_copy(update={"status": StepStatus.INTERRUPTED})
+            if item.status is StepStatus.RUNNING
+            else item
+            for item in view.items or ()
+        )
+        self.journal.change(
+            decision.key,
+            status=StepStatus.CREATED if decision.again else StepStatus.INTERRUPTED,
+            interruptions=decision.interruptions,
+            items=items or None,
+            wait_reason=None if decision.again else decision.reason,
+        )
+        self.journal.tell_step(StepInterrupted, decision.key, self.now, will_retry=decision.again)
+        self.journal.log(self.now, "interrupted: its worker is gone", step=decision.key)
+
+    # ── outcomes ─────────────────────────────────────────────────────────────────────────────────
+
+    def settle(self, outcome: Outcome, *, stopped: bool) -> None:
+        """Take in how a task ended; ``stopped`` where its run had told it to stop."""
+        task, failure = outcome.task, outcome.failure
+        planned = self._planned(task.key)
+        for line in outcome.lines:
+            self.journal.log(self.now, line, step=task.key)
+        if task.index is not None:
+            self._end_item(
+                planned, task.index, task.attempt_id, outcome.outputs, failure, final=stopped
+            )
+            self._settle_items(task.key)
+        elif failure is None:
+            self._end_row(task.attempt_id, "completed", outputs=outcome.outputs)
+            self._complete(task.key, outcome.outputs)
+        elif stopped:
+            self._end_row(task.attempt_id, "cancelled", error=failure.to_json())
+            self._cancel(task.key)
+        else:
+            self._settle_failure(planned, task, failure)
+
+    def _settle_failure(self, planned: PlannedStep, task: Task, failure: Failure) -> None:
+        failures = self.journal.steps[task.key].failures + 1
+        again = retry_at(planned.retry, failure, failures, self.now, self._jitter())
+        error = self.journal.redactor.value(failure.to_json())
+        self._end_row(task.attempt_id, "failed", error=error, retry_at=again)
+        self.journal.change(task.key, failures=failures)
+        if again is None:
+            self._fail(task.key, error)
+            return
+        self.journal.change(
+            task.key,
+            status=StepStatus.WAITING,
+            wait_reason="retry",
+            available_at=again,
+            error=error,
+            interruptions=0,
+        )
+        self._tell_failure(task.key, error, will_retry=True)
+
+    def _end_row(
+        self,
+        attempt_id: uuid.UUID,
+        status: str,
+        *,
+        outputs: Any = None,  # noqa: ANN401 - any JSON value
+        error: dict[str, Any] | None = None,
+        retry_at: dt.datetime | None = None,
+    ) -> None:
+        if error is not None and retry_at is not None:
+            error = error | {"retry_at": retry_at.isoformat()}
+        self.journal.finish_attempt(
+            {
+                "attempt_id": attempt_id,
+                "status": status,
+                "completed_at": self.now,
+                "outputs": self.journal.redactor.value(outputs),
+                "error": self.journal.redactor.value(error),
+            }
+        )
+
+    # ── items of a foreach ───────────────────────────────────────────────────────────────────────
+
+    def _item(self, key: str, index: int) -> ItemView:
+        items = self.journal.steps[key].items or ()
+        return next((item for item in items if item.index == index), ItemView(index=index))
+
+    def _set_item(self, key: str, item: ItemView) -> None:
+        others = {one.index: one for one in self.journal.steps[key].items or ()}
+        items = others | {item.index: item}
+        self.journal.change(key, items=tuple(items[index] for index in sorted(items)))
+
+    def _end_item(
+        self,
+        planned: PlannedStep,
+        index: int,
+        attempt_id: uuid.UUID,
+        outputs: Any,  # noqa: ANN401 - any JSON value
+        failure: Failure | None,
+        *,
+        final: bool = False,
+    ) -> None:
+        item = self._item(planned.key, index)
+        if failure is None:
+            outputs = self.journal.redactor.value(outputs)
+            self._end_row(attempt_id, "completed", outputs=outputs)
+            done = {"status": StepStatus.COMPLETED, "outputs": outputs, "error": None}
+            self._set_item(planned.key, item.model_copy(update=done))
+            return
+        failures = item.failures + 1
+        again = (
+            None if final else retry_at(planned.retry, failure, failures, self.now, self._jitter())
+        )
+        error = self.journal.redactor.value(failure.to_json())
+        self._end_row(attempt_id, "failed", error=error, retry_at=again)
+        changes = {
+            "status": StepStatus.FAILED if again is None else StepStatus.WAITING,
+            "failures": failures,
+            "available_at": again,
+            "error": error,
+        }
+        self._set_item(planned.key, item.model_copy(update=changes))
+        self.journal.log(self.now, f"item {index} failed: {failure.message}", step=planned.key)
+
+    def _settle_items(self, key: str) -> None:
+        """With no item under way the step waits: for a retry, or to be looked at at once."""
+        items = self.journal.steps[key].items or ()
+        if any(item.status is StepStatus.RUNNING for item in items):
+            return
+        retries = [item.available_at for item in items if item.available_at is not None]
+        self.journal.change(
+            key,
+            status=StepStatus.WAITING,
+            wait_reason="retry",
+            available_at=min(retries, default=None),
+        )
+
+    # ── gates ────────────────────────────────────────────────────────────────────────────────────
+
+    def _open_gate(self, key: str) -> None:
+        planned, journal = self._planned(key), self.journal
+        shown = journal.redactor.value(effect(journal.plan, journal.run, journal.steps, key))
+        approvals = planned.approvals or GateApprovals()
+        expires_at = (
+            None if planned.timeout is None else self.now + dt.timedelta(seconds=planned.timeout)
+        )
+        gates.insert_gate(
+            self.connection,
+            step_id=journal.step_id(key),
+            run_id=journal.run_id,
+            requested_at=self.now,
+            effect_digest=digest(shown),
+            effect=shown,
+            approvals=approvals.model_dump(mode="json"),
+            form=planned.form,
+            expires_at=expires_at,
+            on_timeout=planned.on_timeout,
+        )
+        journal.change(
+            key,
+            status=StepStatus.WAITING,
+            wait_reason="gate",
+            started_at=self.now,
+            expires_at=expires_at,
+        )
+        asked = GateRequested(
+            key=key,
+            blueprint_id=journal.plan.blueprint_id,
+            effect_digest=digest(shown),
+            min=approvals.min,
+            from_any_of=list(approvals.from_any_of),
+        )
+        journal.tell(asked, self.now, key=key)
+        journal.log(
+            self.now, f"waits for {approvals.min} of {list(approvals.from_any_of)}", step=key
+        )
+
+    def _expire_gate(self, key: str, decision: str) -> None:
+        journal = self.journal
+        gate = gates.get_gate(self.connection, journal.step_id(key))
+        assert gate is not None  # noqa: S101 - a waiting gate has its row
+        gates.set_decision(
+            self.connection, gate.step_id, decision=decision, because="timeout", now=self.now
+        )
+        outputs: dict[str, Any] = {
+            "decision": decision,
+            "approvers": [],
+            "comment": None,
+            "form": None,
+        }
+        journal.change(key, decision=decision, decided_because="timeout", outputs=outputs)
+        common = {
+            "key": key,
+            "blueprint_id": journal.plan.blueprint_id,
+            "effect_digest": gate.effect_digest,
+        }
+        if decision == "approved":
+            journal.tell(GateApproved(**common, approvers=[]), self.now, key=key)
+        else:
+            journal.tell(GateRejected(**common, by=None), self.now, key=key)
+        journal.log(self.now, f"nobody decided in time: {decision}", step=key)
+
+    # ── the run ──────────────────────────────────────────────────────────────────────────────────
+
+    def _begin_failure(self, error: dict[str, Any]) -> None:
+        # What on_failure does has limits of its own; the run's time is over or does not matter.
+        self.journal.set_run(error=self.journal.redactor.value(error), deadline_at=None)
+        self.journal.log(self.now, f"the run has failed: {error['code']}: {error['message']}")
+
+    def _wait(self, wait: decided.Wait) -> None:
+        journal = self.journal
+        same = journal.claimed.status is RunStatus.WAITING and journal.untouched
+        journal.set_run(
+            RunStatus.WAITING,
+            wait_reason=wait.reason,
+            available_at=wait.until,
+            waiting_since=self.now if wait.for_people else None,
+        )
+        if not same:
+            journal.tell(
+                RunWaiting(
+                    blueprint_id=journal.plan.blueprint_id, reason=wait.reason, step=wait.step
+                ),
+                self.now,
+            )
+            journal.log(self.now, f"waits: {wait.reason}", step=wait.step)
+            journal.keep_log(self.connection, self._artifacts, self.now)
+            journal.record()
+            if wait.until is not None:
+                dispatch.enqueue(
+                    self.connection,
+                    journal.run_id,
+                    priority=journal.claimed.priority,
+                    at=wait.until,
+                )
+        journal.give_back()
+
+    def _finish(self, finish: decided.Finish) -> None:
+        journal = self.journal
+        outputs = journal.redactor.value(finish.outputs)
+        journal.set_run(
+            finish.status,
+            outputs=outputs,
+            error=finish.error,
+            warnings=finish.warnings,
+            completed_at=self.now,
+            wait_reason=None,
+            available_at=None,
+            waiting_since=None,
+        )
+        blueprint_id = journal.plan.blueprint_id
+        if finish.status is RunStatus.COMPLETED:
+            told = RunCompleted(blueprint_id=blueprint_id, warnings=finish.warnings)
+            journal.tell(told, self.now)
+        elif finish.status is RunStatus.CANCELLED:
+            by = journal.cancelled_by or "system"
+            journal.tell(RunCancelled(blueprint_id=blueprint_id, by=by), self.now)
+        else:
+            error = finish.error or {}
+            journal.tell(
+                RunFailed(
+                    blueprint_id=blueprint_id,
+                    code=str(error.get("code")),
+                    message=str(error.get("message")),
+                    step=error.get("step"),
+                ),
+                self.now,
+            )
+        journal.log(self.now, f"the run has ended: {finish.status}")
+        journal.keep_log(self.connection, self._artifacts, self.now)
+        journal.record()
+        journal.give_back()

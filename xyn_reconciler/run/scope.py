@@ -1,0 +1,76 @@
+"""What expressions can name while a run goes on: the roots, as JSON.
+
+Pure. The trap: a skipped step has no ``outputs`` and a step that did not fail
+has no ``error``. They are left out, not null, so that a lookup is undefined
+and fails the step which asks, instead of passing nothing on (language, Semantics).
+"""
+
+import datetime as dt
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from xyn_reconciler.model.event import Event
+from xyn_reconciler.model.run import ExecutionPlan, PlanNode, RunStatus, StepStatus, StepView
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunView:
+    """What a decision needs to know of a run itself."""
+
+    run_id: uuid.UUID
+    revision: str
+    actor: str
+    inputs: dict[str, Any]
+    event: dict[str, Any] | None = None
+    """The envelope of the event that started it."""
+    status: RunStatus = RunStatus.RUNNING
+    error: dict[str, Any] | None = None
+    """Set while ``on_failure`` runs: why the run has failed."""
+    deadline_at: dt.datetime | None = None
+    cancel_requested: bool = False
+
+
+def event_roots(node: PlanNode, event: Event | Mapping[str, Any] | None) -> dict[str, Any]:
+    """The roots that ``from`` of an input may name."""
+    roots: dict[str, Any] = {"node": node_root(node)}
+    if event is not None:
+        roots["event"] = event.envelope() if isinstance(event, Event) else dict(event)
+    return roots
+
+
+def node_root(node: PlanNode) -> dict[str, Any]:
+    return {"id": node.id, "env_id": node.env_id, "stage": node.stage}
+
+
+def scope(plan: ExecutionPlan, run: RunView, steps: Mapping[str, StepView]) -> dict[str, Any]:
+    """All roots for a step of this run; ``vars`` as they are written (see :func:`with_vars`)."""
+    about: dict[str, Any] = {
+        "run_id": str(run.run_id),
+        "blueprint_id": plan.blueprint_id,
+        "revision": run.revision,
+        "actor": run.actor,
+    }
+    if run.error is not None:
+        about["error"] = {name: run.error.get(name) for name in ("code", "message", "step")}
+    return event_roots(plan.node, run.event) | {
+        "inputs": run.inputs,
+        "vars": plan.vars,
+        "steps": {key: step_root(view) for key, view in steps.items()},
+        "run": about,
+    }
+
+
+def step_root(view: StepView) -> dict[str, Any]:
+    root: dict[str, Any] = {"status": str(view.status)}
+    if view.status in {StepStatus.COMPLETED, StepStatus.FAILED} and view.outputs is not None:
+        root["outputs"] = view.outputs
+    if view.status is StepStatus.FAILED and view.error is not None:
+        root["error"] = view.error
+    return root
+
+
+def item_scope(roots: Mapping[str, Any], item: Any, index: int) -> dict[str, Any]:  # noqa: ANN401 - any JSON value
+    """The roots inside one item of a ``foreach``."""
+    return {**roots, "item": item, "item_index": index}

@@ -1,0 +1,266 @@
+"""Runs and their steps: made in bulk, found by what they wait for, read page by page.
+
+How a worker holds one run and writes to it is in :mod:`.claims`. Nothing but
+its holder writes a run's or a step's status; people write to gates and to
+``cancel_requested_at``, under the lock of the run's row.
+"""
+
+import datetime as dt
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import (
+    Uuid,
+    and_,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+
+from xyn_reconciler.model.dto import RunDto, StepDto
+from xyn_reconciler.model.run import (
+    ExecutionPlan,
+    RunStatus,
+    StepStatus,
+    step_id,
+)
+from xyn_reconciler.store.database import Connection
+from xyn_reconciler.store.tables import (
+    PlanRow,
+    RunRow,
+    StepRow,
+)
+
+UNFINISHED: Final = ("created", "running", "waiting")
+
+LATE: Final = dt.timedelta(seconds=5)
+"""A run that waits for its first worker longer than this may have lost its job."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRun:
+    """A run to be inserted; with ``error`` it is born failed (its inputs did not fit)."""
+
+    run_id: uuid.UUID
+    name: str
+    blueprint_id: str
+    revision: str
+    plan: ExecutionPlan
+    plan_digest: str
+    created_at: dt.datetime
+    actor: str
+    correlation_id: str
+    inputs: dict[str, Any]
+    event_id: uuid.UUID | None = None
+    priority: int = 0
+    hops: int = 0
+    error: dict[str, Any] | None = None
+    origin_run_id: uuid.UUID | None = None
+    parent_step_id: uuid.UUID | None = None
+
+
+# ── making ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def insert_runs(connection: Connection, runs: Sequence[NewRun]) -> list[uuid.UUID]:
+    """Insert runs with their steps and plans; give the ids that are new, in the given order.
+
+    A second run of one (blueprint, event) is left out: the first stands
+    (``runs_one_per_event``). Three statements, however many runs.
+    """
+    if not runs:
+        return []
+    plans = {run.plan_digest: run for run in runs}
+    connection.execute(
+        postgresql_insert(PlanRow).on_conflict_do_nothing(),
+        [
+            {"digest": digest, "plan": run.plan.to_json(), "created_at": run.created_at}
+            for digest, run in sorted(plans.items())  # in one order: two intakes never deadlock
+        ],
+    )
+    inserted = set(
+        connection.scalars(
+            postgresql_insert(RunRow).on_conflict_do_nothing().returning(RunRow.run_id),
+            [_run_values(run) for run in runs],
+        )
+    )
+    new = [run for run in runs if run.run_id in inserted]
+    steps = [values for run in new for values in _step_values(run)]
+    if steps:
+        connection.execute(insert(StepRow), steps)
+    return [run.run_id for run in new]
+
+
+def _run_values(run: NewRun) -> dict[str, Any]:
+    return {
+        "run_id": run.run_id,
+        "name": run.name,
+        "blueprint_id": run.blueprint_id,
+        "revision": run.revision,
+        "plan_digest": run.plan_digest,
+        "status": RunStatus.CREATED if run.error is None else RunStatus.FAILED,
+        "priority": run.priority,
+        "created_at": run.created_at,
+        "completed_at": None if run.error is None else run.created_at,
+        "actor": run.actor,
+        "correlation_id": run.correlation_id,
+        "event_id": run.event_id,
+        "inputs": run.inputs,
+        "error": run.error,
+        "warnings": 0,
+        "hops": run.hops,
+        "origin_run_id": run.origin_run_id,
+        "parent_step_id": run.parent_step_id,
+        "attempt": 0,
+    }
+
+
+def _step_values(run: NewRun) -> Iterable[dict[str, Any]]:
+    for position, planned in enumerate((*run.plan.steps, *run.plan.on_failure)):
+        yield {
+            "step_id": step_id(run.run_id, planned.key),
+            "run_id": run.run_id,
+            "key": planned.key,
+            "name": planned.name,
+            "kind": planned.kind,
+            "position": position,
+            "status": StepStatus.CREATED if run.error is None else StepStatus.SKIPPED,
+            "attempt": 0,
+            "interruptions": 0,
+        }
+
+
+# ── asking and stopping ──────────────────────────────────────────────────────────────────────────
+
+
+def request_cancel(
+    connection: Connection, run_id: uuid.UUID, *, by: str, now: dt.datetime
+) -> RunStatus | None:
+    """Ask for the end of a run: the status it has now, ``None`` where there is no such run.
+
+    The first request stands; one that has ended is left as it is.
+    """
+    row = connection.execute(
+        select(RunRow.status, RunRow.cancel_requested_at)
+        .where(RunRow.run_id == run_id)
+        .with_for_update()
+    ).one_or_none()
+    if row is None:
+        return None
+    status = RunStatus(row.status)
+    if not status.ended and row.cancel_requested_at is None:
+        connection.execute(
+            update(RunRow)
+            .where(RunRow.run_id == run_id)
+            .values(cancel_requested_at=now, cancelled_by=by, available_at=now)
+        )
+    return status
+
+
+def runnable(
+    connection: Connection, *, now: dt.datetime, limit: int
+) -> list[tuple[uuid.UUID, int]]:
+    """Find runs that could go on and have no job: (run_id, priority), the oldest first.
+
+    Created and never taken up for :data:`LATE`, waiting for a moment that has
+    come, or held by a worker whose lease has lapsed.
+    """
+    due = or_(
+        and_(RunRow.status == "created", RunRow.created_at < now - LATE),
+        and_(RunRow.status == "waiting", RunRow.available_at <= now),
+        RunRow.status == "running",
+    )
+    rows = connection.execute(
+        select(RunRow.run_id, RunRow.priority)
+        .where(
+            due,
+            RunRow.status.in_(UNFINISHED),
+            or_(RunRow.leased_until.is_(None), RunRow.leased_until < now),
+            RunRow.run_id.not_in(select(_RUNS_WITH_A_JOB.c.run_id)),
+        )
+        .order_by(RunRow.created_at)
+        .limit(limit)
+    )
+    return [(row.run_id, row.priority) for row in rows]
+
+
+_RUNS_WITH_A_JOB: Final = (
+    text(
+        "SELECT CAST(args ->> 'run_id' AS uuid) AS run_id FROM procrastinate_jobs"
+        " WHERE status = 'todo' AND args ->> 'run_id' IS NOT NULL"
+        " AND coalesce(scheduled_at, now()) <= now()"
+    )
+    .columns(run_id=Uuid)
+    .subquery()
+)
+"""Runs that a queued job will wake; a job under way may already have looked past the change."""
+
+
+# ── listing ──────────────────────────────────────────────────────────────────────────────────────
+
+_RUN_COLUMNS: Final = tuple(RunRow.__table__.c[name] for name in RunDto.model_fields)
+_STEP_COLUMNS: Final = tuple(StepRow.__table__.c[name] for name in StepDto.model_fields)
+
+
+def get_run(connection: Connection, run_id: uuid.UUID) -> RunDto | None:
+    row = connection.execute(select(*_RUN_COLUMNS).where(RunRow.run_id == run_id)).one_or_none()
+    return None if row is None else _run(row)
+
+
+def list_runs(
+    connection: Connection,
+    *,
+    limit: int,
+    before: tuple[dt.datetime, uuid.UUID] | None = None,
+    status: str | None = None,
+    blueprint_id: str | None = None,
+    event_id: uuid.UUID | None = None,
+) -> list[RunDto]:
+    """Runs newest first by (created_at, run_id), from just after ``before`` on."""
+    wanted = select(*_RUN_COLUMNS).order_by(RunRow.created_at.desc(), RunRow.run_id.desc())
+    if before is not None:
+        wanted = wanted.where(tuple_(RunRow.created_at, RunRow.run_id) < before)
+    if status is not None:
+        wanted = wanted.where(RunRow.status == status)
+    if blueprint_id is not None:
+        wanted = wanted.where(RunRow.blueprint_id == blueprint_id)
+    if event_id is not None:
+        wanted = wanted.where(RunRow.event_id == event_id)
+    return [_run(row) for row in connection.execute(wanted.limit(limit))]
+
+
+def list_steps(connection: Connection, run_id: uuid.UUID) -> list[StepDto]:
+    """The steps of a run in the plan's order, those of ``on_failure`` last."""
+    rows = connection.execute(
+        select(*_STEP_COLUMNS).where(StepRow.run_id == run_id).order_by(StepRow.position)
+    )
+    return [_step(row) for row in rows]
+
+
+def count_by_status(connection: Connection, *, failed_since: dt.datetime) -> dict[str, int]:
+    """Unfinished runs by status, and under ``failed`` those that failed since that moment."""
+    unfinished = connection.execute(
+        select(RunRow.status, func.count())
+        .where(RunRow.status.in_(UNFINISHED))
+        .group_by(RunRow.status)
+    )
+    counts = dict.fromkeys(UNFINISHED, 0) | {row[0]: row[1] for row in unfinished}
+    counts["failed"] = connection.execute(
+        select(func.count()).where(RunRow.status == "failed", RunRow.completed_at >= failed_since)
+    ).scalar_one()
+    return counts
+
+
+def _run(row: Any) -> RunDto:  # noqa: ANN401 - a row of _RUN_COLUMNS
+    return RunDto.model_validate(dict(row._mapping))  # noqa: SLF001 - SQLAlchemy's public name
+
+
+def _step(row: Any) -> StepDto:  # noqa: ANN401 - a row of _STEP_COLUMNS
+    return StepDto.model_validate(dict(row._mapping))  # noqa: SLF001 - SQLAlchemy's public name
