@@ -24,6 +24,7 @@ from xyn_reconciler.model.run import (
     RetryPolicy,
     canonical,
 )
+from xyn_reconciler.model.schema_check import SafeValidator
 from xyn_reconciler.model.units import parse_duration
 from xyn_reconciler.run import limits
 from xyn_reconciler.run.scope import event_roots
@@ -290,4 +291,4 @@ def mismatch(schema: Mapping[str, Any], value: object) -> str | None:
 
 @functools.lru_cache(maxsize=512)
 def _validator(rules: bytes) -> Draft202012Validator:
-    return Draft202012Validator(json.loads(rules))
+    return SafeValidator(json.loads(rules))

@@ -1,0 +1,120 @@
+"""Who may reach the server at all: settled once, before it binds, and asked at every request.
+
+Pure. A node listens on the loopback addresses and answers only to their names,
+so that no web page elsewhere can reach it under a name of its own (DNS
+rebinding). Any other address needs a token of :data:`TOKEN_LENGTH` characters.
+The trap: in a container the loopback address is of no use; compose publishes
+the port on the host's loopback alone and says so with
+``XYN_PUBLISHED_ON_LOOPBACK=1``.
+"""
+
+import hashlib
+import hmac
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from werkzeug.datastructures import Headers
+
+from xyn_reconciler.model.errors import InvalidError
+
+TOKEN_LENGTH: Final = 16
+"""Least length of ``XYN_TOKEN``: shorter ones can be guessed."""
+
+LOOPBACK: Final = ("127.0.0.1", "::1")
+_NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::[0-9]{1,5})?")
+
+
+class ExposedError(InvalidError):
+    """The address asked for is one that others can reach, and nothing keeps them out."""
+
+    code = "exposed"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """``hosts``: names that requests may use beyond loopback's; ``token``: what each must bring."""
+
+    hosts: frozenset[str] = frozenset()
+    token: str | None = None
+    near: frozenset[str] = frozenset()
+    """Addresses that count as loopback: the gateway of a container published on loopback alone."""
+
+    def knows_host(self, header: str | None) -> bool:
+        """Whether a ``Host`` header names this node."""
+        found = _HOST.fullmatch((header or "").lower())
+        if found is None:
+            return False
+        name = found[1].rstrip(".")
+        return name in _NAMES or name.endswith(".localhost") or name in self.hosts
+
+    def admits(self, authorization: str | None) -> bool:
+        """Whether ``Authorization`` brings the token, in a time that says nothing about it."""
+        if self.token is None:
+            return True
+        scheme, _, given = (authorization or "").partition(" ")
+        return hmac.compare_digest(_sha256(given.strip()), _sha256(self.token)) and (
+            scheme.lower() == "bearer"
+        )
+
+    def is_near(self, address: str | None) -> bool:
+        """Whether a peer's address is this machine's own."""
+        try:
+            parsed = ipaddress.ip_address(address or "")
+        except ValueError:
+            return False
+        mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+        return (mapped or parsed).is_loopback or str(parsed) in self.near
+
+
+def same_origin(headers: Headers) -> bool:
+    """Whether a request that changes something comes from our own pages or from no browser.
+
+    Browsers send ``Sec-Fetch-Site`` to loopback (Fetch Metadata, section 2.4),
+    older ones at least ``Origin``; programs send neither.
+    """
+    site = headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site in {"same-origin", "none"}
+    origin = headers.get("Origin")
+    return origin is None or urlsplit(origin).netloc.lower() == headers.get("Host", "").lower()
+
+
+def settle(
+    host: str | None, environment: Mapping[str, str], *, url: str, gateway: str | None
+) -> tuple[tuple[str, ...], Access]:
+    """Which addresses to bind and whom to let in; ``ExposedError`` where that would be everybody.
+
+    ``host`` is what the operator asked for; ``None`` or any name of loopback
+    means both of its addresses. ``gateway`` is the default route's, looked at in a container only.
+    """
+    token = environment.get("XYN_TOKEN") or None
+    hosts = frozenset(filter(None, [_named(url), host and _bracketed(host)]))
+    published = environment.get("XYN_PUBLISHED_ON_LOOPBACK") == "1"
+    if host is None or host in {*LOOPBACK, "localhost"}:
+        return LOOPBACK, Access(hosts, token)
+    if published:
+        return (host,), Access(hosts, token, frozenset(filter(None, [gateway])))
+    if token is None or len(token) < TOKEN_LENGTH:
+        raise ExposedError(
+            f"others can reach {host}: set XYN_TOKEN to at least {TOKEN_LENGTH} characters, "
+            "or leave --host out to serve this machine alone"
+        )
+    return (host,), Access(hosts, token)
+
+
+def _named(url: str) -> str | None:
+    name = urlsplit(url).hostname
+    return None if name is None else _bracketed(name)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host.lower()}]" if ":" in host else host.lower()
+
+
+def _sha256(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()

@@ -1,0 +1,153 @@
+"""Artifacts over the API: create (at once or in two steps), list, show, download.
+
+The trap: bytes that strangers made are given out from the address that the
+pages have, so they always leave as an attachment in a sandbox.
+"""
+
+import uuid
+from typing import BinaryIO, Final
+
+import flask
+from pydantic import Field
+
+from flask_ui import download, requests
+from flask_ui.api.table import Answer, Bytes, Operation, PageQuery, json_body
+from flask_ui.security import UnsupportedTypeError, actor
+from flask_ui.state import context
+from xyn_reconciler.model.dto import ArtifactCreateRequest, ArtifactDto, Page
+from xyn_reconciler.model.errors import InvalidError
+from xyn_reconciler.service import artifacts
+from xyn_reconciler.trigger import json_body as reader
+
+
+class ArtifactQuery(PageQuery):
+    run_id: uuid.UUID | None = None
+    kind: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._ -]{1,100}$")
+
+
+MULTIPART_SCHEMA: Final = {
+    "type": "object",
+    "required": ["file"],
+    "properties": {
+        "file": {"contentMediaType": "application/octet-stream"},
+        "artifact": {
+            "contentMediaType": "application/json",
+            "description": "An ArtifactCreateRequest; name and type default to the file's.",
+        },
+    },
+}
+
+
+def create_artifact() -> Answer:
+    if flask.request.mimetype == "multipart/form-data":
+        return _create_from_form()
+    request = requests.json_model(ArtifactCreateRequest)
+    return _create(request, None)
+
+
+def _create_from_form() -> Answer:
+    uploaded = flask.request.files.get("file")
+    if uploaded is None:
+        raise InvalidError("a multipart request holds the bytes in a part named file")
+    given = flask.request.form.get("artifact")
+    described = {} if given is None else reader.read(given.encode("utf-8", "replace"))
+    if not isinstance(described, dict):
+        raise InvalidError("the part named artifact is a JSON object")
+    described.setdefault("name", uploaded.filename or "file")
+    described.setdefault("content_type", uploaded.mimetype or "application/octet-stream")
+    request = requests.validated(ArtifactCreateRequest, described)
+    stream: BinaryIO = uploaded.stream  # type: ignore[assignment]  # typed IO[bytes] by werkzeug
+    return _create(request, stream)
+
+
+def _create(request: ArtifactCreateRequest, content: BinaryIO | None) -> Answer:
+    created = artifacts.create_artifact(
+        context(), actor(), request, content, correlation_id=flask.g.correlation_id
+    )
+    return created, 201
+
+
+def upload_artifact(artifact_id: uuid.UUID) -> Answer:
+    if flask.request.mimetype not in {"application/octet-stream", ""}:
+        raise UnsupportedTypeError("send application/octet-stream")
+    return artifacts.upload_artifact(
+        context(),
+        actor(),
+        artifact_id,
+        flask.request.stream,  # type: ignore[arg-type]  # typed IO[bytes] by werkzeug
+        correlation_id=flask.g.correlation_id,
+    )
+
+
+def list_artifacts(query: ArtifactQuery) -> Answer:
+    return artifacts.list_artifacts(
+        context(), limit=query.limit, cursor=query.cursor, run_id=query.run_id, kind=query.kind
+    )
+
+
+def get_artifact(artifact_id: uuid.UUID) -> Answer:
+    return artifacts.get_artifact(context(), artifact_id)
+
+
+def download_artifact(artifact_id: uuid.UUID) -> Answer:
+    artifact, stream = artifacts.open_artifact(context(), artifact_id)
+    return download.attachment(
+        stream,
+        name=artifact.name,
+        content_type=artifact.content_type,
+        length=artifact.byte_length,
+        etag=artifact.sha256,
+    )
+
+
+OPERATIONS: Final = (
+    Operation(
+        method="POST",
+        path="/artifacts",
+        summary="Create an artifact; its bytes come along, or later to the `upload_url`.",
+        tag="artifacts",
+        view=create_artifact,
+        body=json_body(ArtifactCreateRequest) | {"multipart/form-data": MULTIPART_SCHEMA},
+        answers={201: ArtifactDto},
+        errors=(404, 409, 507),
+    ),
+    Operation(
+        method="GET",
+        path="/artifacts",
+        summary="List artifacts, newest first.",
+        tag="artifacts",
+        view=list_artifacts,
+        query=ArtifactQuery,
+        answers={200: Page[ArtifactDto]},
+    ),
+    Operation(
+        method="GET",
+        path="/artifacts/{artifact_id}",
+        summary="Show one artifact.",
+        tag="artifacts",
+        view=get_artifact,
+        answers={200: ArtifactDto},
+    ),
+    Operation(
+        method="PUT",
+        path="/artifacts/{artifact_id}/upload",
+        summary="Send the bytes of an artifact that was created without them.",
+        tag="artifacts",
+        view=upload_artifact,
+        body={"application/octet-stream": {}},
+        answers={200: ArtifactDto},
+        errors=(409, 507),
+    ),
+    Operation(
+        method="GET",
+        path="/artifacts/{artifact_id}/download",
+        summary="Give an artifact's bytes; `Range` is understood.",
+        tag="artifacts",
+        view=download_artifact,
+        answers={
+            200: Bytes("The bytes, as an attachment."),
+            206: Bytes("The part that Range asked for."),
+        },
+        errors=(409, 416),
+    ),
+)

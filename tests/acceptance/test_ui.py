@@ -1,0 +1,271 @@
+"""The pages in a real browser against a real node: they load, do their work, and show the change.
+
+Debian's Chromium is driven; locally a missing one skips with the reason, in CI it fails.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, Route, expect, sync_playwright
+
+from tests.running import Node
+
+pytestmark = pytest.mark.acceptance
+
+CHROMIUM = Path("/usr/bin/chromium")
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if not CHROMIUM.exists():
+        message = f"{CHROMIUM} is missing: apt-get install chromium"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def page(node: Node, browser: Browser) -> Iterator[Page]:
+    """A page on the node; what the browser complains of (a refused script, say) fails the test."""
+    complaints: list[str] = []
+
+    def hear(message: ConsoleMessage) -> None:
+        # Chromium reports a refused form as an error; the page is the answer.
+        if message.type in {"error", "warning"} and "status of 422" not in message.text:
+            complaints.append(message.text)
+
+    context = browser.new_context(base_url=node.url, viewport={"width": 1280, "height": 900})
+    opened = context.new_page()
+    opened.on("console", hear)
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    yield opened
+    context.close()
+    assert complaints == []
+
+
+@pytest.fixture
+def waiting(node: Node) -> str:
+    """A run of the template's approval blueprint that waits at its gate."""
+    run = node.run_of(node.emit("demo.change", {"service": "billing", "change": "restart"}))
+    node.wait_for_run(run["run_id"], "waiting")
+    return str(run["run_id"])
+
+
+def test_the_console_shows_an_event_as_it_comes(node: Node, page: Page) -> None:
+    page.goto("/")
+    expect(page.get_by_test_id("sync")).to_contain_text("in sync")
+    expect(page.get_by_test_id("health")).to_contain_text("ready")
+
+    event_id = node.emit("demo.seen", {"by": "the browser"})
+
+    row = page.locator(f"#e{event_id}")
+    expect(row).to_contain_text("demo.seen")
+    row.get_by_role("link").click()
+    expect(page.get_by_test_id("event-name")).to_have_text("demo.seen")
+    expect(page.get_by_test_id("event-data")).to_contain_text("the browser")
+
+
+def test_the_platforms_own_events_stand_behind_a_toggle(node: Node, page: Page) -> None:
+    node.emit("demo.toggled")
+    page.goto("/ui/events")
+    expect(page.get_by_test_id("event-row").first).to_be_visible()
+    expect(page.get_by_text("xyn.event.received")).to_have_count(0)
+
+    page.get_by_test_id("all-events").click()
+
+    expect(page.get_by_text("xyn.event.received").first).to_be_visible()
+
+
+def test_a_gate_is_approved_on_its_page_and_the_run_ends(page: Page, waiting: str) -> None:
+    page.goto("/ui/events")
+    page.locator(f'[data-testid="waiting-gate"][href="/ui/runs/{waiting}"]').click()
+    expect(page.get_by_test_id("gate")).to_contain_text("restart billing")
+
+    page.get_by_test_id("gate-comment").fill("looks right")
+    page.get_by_test_id("gate-approve").click()
+
+    expect(page.get_by_test_id("run-status")).to_have_attribute("data-status", "completed")
+    expect(page.get_by_test_id("gate-decided")).to_contain_text("looks right")
+    expect(page.get_by_test_id("run-outputs")).to_contain_text("approved by operator")
+
+
+def test_a_gate_is_rejected_on_its_page_and_the_run_fails(page: Page, waiting: str) -> None:
+    page.goto(f"/ui/runs/{waiting}")
+
+    page.get_by_test_id("gate-reject").click()
+
+    expect(page.get_by_test_id("run-status")).to_have_attribute("data-status", "failed")
+    expect(page.get_by_test_id("run-failure")).to_contain_text("rejected")
+
+
+def test_what_is_being_written_outlives_the_polling(page: Page, waiting: str) -> None:
+    page.goto(f"/ui/runs/{waiting}")
+    page.get_by_test_id("gate-comment").fill("half a sentence")
+    page.get_by_test_id("step-prepare").locator("summary").click()
+
+    for _ in range(2):
+        with page.expect_response(re.compile("/_status$")):
+            pass
+
+    expect(page.get_by_test_id("gate-comment")).to_have_value("half a sentence")
+    expect(page.get_by_test_id("step-link-prepare")).to_be_visible()
+
+
+def test_a_page_shows_what_others_decide_without_being_loaded_again(
+    node: Node, page: Page, waiting: str
+) -> None:
+    page.goto(f"/ui/runs/{waiting}")
+    expect(page.get_by_test_id("gate")).to_be_visible()
+
+    node.post(f"/runs/{waiting}/gates/approve/approve")
+
+    expect(page.get_by_test_id("run-status")).to_have_attribute("data-status", "completed")
+    expect(page.get_by_test_id("gate")).to_have_count(0)
+    expect(page.locator("[data-poll]")).to_have_count(0)
+
+
+def test_a_run_is_cancelled_on_its_page(page: Page, waiting: str) -> None:
+    page.goto(f"/ui/runs/{waiting}")
+
+    page.get_by_test_id("cancel-run").click()
+
+    expect(page.get_by_test_id("run-status")).to_have_attribute("data-status", "cancelled")
+
+
+def test_a_run_is_launched_from_its_blueprint(page: Page) -> None:
+    page.goto("/ui/blueprints")
+    page.get_by_role("link", name="Say hello").click()
+    expect(page.get_by_test_id("blueprint-source")).to_contain_text("id: bp.demo.hello")
+    page.get_by_test_id("start-run").click()
+
+    page.get_by_test_id("field-name").fill("Ada")
+    page.get_by_test_id("launch-submit").click()
+
+    expect(page.get_by_test_id("run-status")).to_have_attribute("data-status", "completed")
+    expect(page.get_by_test_id("run-outputs")).to_contain_text("Hello, Ada!")
+
+
+def test_the_launcher_says_at_the_field_what_does_not_fit(page: Page) -> None:
+    page.goto("/ui/runs/new?blueprint=bp.demo.hello")
+    page.get_by_test_id("field-name").fill("x" * 101)
+
+    with page.expect_response(lambda response: response.status == 422):
+        page.get_by_test_id("launch-submit").click()
+
+    expect(page.get_by_test_id("error-name")).to_be_visible()
+    expect(page.get_by_test_id("field-name")).to_have_value("x" * 101)
+
+
+def test_a_step_has_a_page(node: Node, page: Page) -> None:
+    run = node.run_of(node.emit("demo.hello", {"name": "Grace"}))
+    node.wait_for_run(run["run_id"], "completed")
+    page.goto(f"/ui/runs/{run['run_id']}")
+
+    page.get_by_test_id("step-greet").locator("summary").click()
+    page.get_by_test_id("step-link-greet").click()
+
+    expect(page.get_by_test_id("step-outputs")).to_contain_text("Hello, Grace!")
+
+
+def test_runs_are_listed_and_sorted_out_by_status(page: Page, waiting: str) -> None:
+    page.goto("/ui/runs")
+    expect(page.locator(f"#r{waiting}")).to_be_visible()
+
+    page.get_by_test_id("runs-cancelled").click()
+
+    expect(page.locator(f"#r{waiting}")).to_have_count(0)
+
+
+def test_an_artifact_is_found_and_downloaded(node: Node, page: Page) -> None:
+    made = node.post(
+        "/artifacts", {"name": "report.txt", "kind": "report", "content_base64": "aGVsbG8="}
+    )
+    page.goto("/ui/artifacts")
+    page.locator(f"#a{made['artifact_id']}").get_by_role("link", name="report.txt").click()
+
+    with page.expect_download() as download:
+        page.get_by_test_id("download").click()
+
+    assert download.value.suggested_filename == "report.txt"
+    assert Path(download.value.path()).read_bytes() == b"hello"
+
+
+def test_health_says_that_the_node_is_well(page: Page) -> None:
+    page.goto("/ui/health")
+
+    expect(page.get_by_test_id("status").first).to_have_text("ready")
+    expect(page.get_by_test_id("conditions")).to_contain_text("Ready")
+
+
+def test_a_node_that_goes_away_is_said_and_so_is_its_return(node: Node, browser: Browser) -> None:
+    context = browser.new_context(base_url=node.url)
+    page = context.new_page()
+    page.goto("/ui/runs")
+
+    page.route("**/_list*", lambda route: route.abort())
+    expect(page.locator("#lost")).to_be_visible()
+    page.unroute("**/_list*")
+
+    expect(page.locator("#lost")).to_be_hidden()
+    context.close()
+
+
+def test_polling_rests_while_nobody_looks(node: Node, page: Page) -> None:
+    asked: list[str] = []
+
+    def count(route: Route) -> None:
+        asked.append(route.request.url)
+        route.continue_()
+
+    page.goto("/ui/runs")
+    page.evaluate("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
+    page.route("**/_list*", count)
+    page.wait_for_timeout(4500)
+    assert asked == []
+
+    page.evaluate("delete document.hidden")
+    with page.expect_response(re.compile("/_list")):
+        pass
+
+
+def test_everything_can_be_read_and_decided_without_scripts(
+    node: Node, browser: Browser, waiting: str
+) -> None:
+    context = browser.new_context(base_url=node.url, java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"/ui/runs/{waiting}")
+    page.get_by_test_id("gate-approve").click()
+
+    expect(page.get_by_test_id("gate-decided")).to_be_visible()
+    context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_fit_a_narrow_screen(node: Node, browser: Browser, waiting: str, scheme: str) -> None:
+    context = browser.new_context(
+        base_url=node.url,
+        viewport={"width": 380, "height": 800},
+        color_scheme="dark" if scheme == "dark" else "light",
+    )
+    page = context.new_page()
+    for path in ("/ui/events", "/ui/runs", f"/ui/runs/{waiting}", "/ui/health", "/ui/artifacts"):
+        page.goto(path)
+        wider = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        assert wider <= 0, path
+    context.close()

@@ -1,0 +1,120 @@
+"""The server itself, as a process: both addresses, one owner of a port, an end with its parent."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from flask_ui.serve import bind
+from tests.running import free_port
+from xyn_reconciler.model.errors import ConflictError
+
+PROGRAM = """
+import os, sys, time
+from flask_ui.serve import bind, serve
+from xyn_reconciler.node.lifeline import watch_lifeline
+
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/slow":
+        print("slow", flush=True)
+        time.sleep(1)
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [environ["REMOTE_ADDR"].encode()]
+
+watch_lifeline()
+sockets = bind(("127.0.0.1", "::1"), int(sys.argv[1]))
+print("bound", flush=True)
+serve(application, sockets)
+"""
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[tuple["subprocess.Popen[str]", int, int]]:
+    """A server, its port, and the writing end of its lifeline."""
+    port = free_port()
+    read, write = os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(port)],
+        env={**os.environ, "XYN_LIFELINE_FD": str(read), "PYTHONPATH": os.pathsep.join(sys.path)},
+        pass_fds=[read],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    os.close(read)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "bound\n"
+    until = time.monotonic() + 20
+    while not _answers(port):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    yield process, port, write
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    os.close(write)
+
+
+def _answers(port: int) -> bool:
+    try:
+        return httpx2.get(f"http://127.0.0.1:{port}/", trust_env=False).is_success
+    except httpx2.TransportError:
+        return False
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+def test_one_process_answers_on_both_loopback_addresses(
+    server: tuple["subprocess.Popen[str]", int, int],
+) -> None:
+    _, port, _ = server
+
+    assert httpx2.get(f"http://127.0.0.1:{port}/", trust_env=False).text == "127.0.0.1"
+    if _has_ipv6():
+        assert httpx2.get(f"http://[::1]:{port}/", trust_env=False).text == "::1"
+
+
+def test_a_port_has_one_owner(server: tuple["subprocess.Popen[str]", int, int]) -> None:
+    _, port, _ = server
+
+    with pytest.raises(ConflictError, match=str(port)):
+        bind(("127.0.0.1", "::1"), port)
+
+
+def test_what_is_under_way_is_finished_before_the_end(
+    server: tuple["subprocess.Popen[str]", int, int],
+) -> None:
+    process, port, _ = server
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert process.stdout is not None
+        assert process.stdout.readline() == "slow\n"
+
+        process.send_signal(signal.SIGTERM)
+        answer = b"".join(iter(lambda: connection.recv(4096), b""))
+
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert process.wait(10) == 0
+
+
+def test_it_ends_when_its_parent_does(server: tuple["subprocess.Popen[str]", int, int]) -> None:
+    process, port, write = server
+
+    os.close(os.dup(write))  # somebody else's copy does not matter
+    os.dup2(os.open(os.devnull, os.O_WRONLY), write)  # the last writer is gone
+
+    assert process.wait(10) == 0
+    assert not _answers(port)

@@ -1,0 +1,86 @@
+from typing import Any
+
+import pytest
+
+from flask_ui import forms
+
+SCHEMAS: dict[str, dict[str, Any]] = {
+    "host": {"type": "string", "from": "{{ event.data.host }}"},
+    "times": {"type": "integer", "default": 3},
+    "share": {"type": "number", "default": 0.5},
+    "deep": {"type": "object", "default": {}},
+    "loud": {"type": "boolean", "default": False},
+    "tone": {"enum": ["kind", 7], "default": "kind"},
+}
+
+
+def test_what_was_typed_becomes_values_of_the_schemas_types() -> None:
+    given = {
+        "input.host": "web-1",
+        "input.times": "4",
+        "input.share": "0.25",
+        "input.deep": '{"a": [1]}',
+        "input.loud": "true",
+        "input.tone": "7",
+    }
+
+    values, errors = forms.read(SCHEMAS, given)
+
+    assert values == {
+        "host": "web-1",
+        "times": 4,
+        "share": 0.25,
+        "deep": {"a": [1]},
+        "loud": True,
+        "tone": 7,
+    }
+    assert errors == {}
+
+
+def test_an_empty_field_with_a_default_is_left_to_the_default() -> None:
+    values, errors = forms.read(SCHEMAS, {"input.host": "web-1", "input.times": ""})
+
+    assert values == {"host": "web-1"}
+    assert errors == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("host", "", "fill this in"),
+        ("times", "four", "a number"),
+        ("times", "4.5", "a whole number"),
+        ("times", "true", "a number"),
+        ("share", "NaN", "a number"),
+        ("deep", "{", "JSON"),
+        ("tone", "loud", "one of the values"),
+    ],
+)
+def test_what_does_not_fit_is_said_at_its_field(name: str, text: str, says: str) -> None:
+    _, errors = forms.read(SCHEMAS, {"input.host": "web-1", f"input.{name}": text})
+
+    assert list(errors) == [name]
+    assert says in errors[name]
+
+
+def test_fields_show_again_what_was_typed_and_what_was_wrong() -> None:
+    found = forms.fields(SCHEMAS, {"input.times": "four"}, {"times": "write a number"})
+
+    times = next(field for field in found if field.name == "times")
+    assert (times.kind, times.value, times.error) == ("number", "four", "write a number")
+    assert (times.required, times.placeholder) == (False, "3")
+    assert next(field for field in found if field.name == "host").required
+
+
+def test_no_input_can_pass_for_a_field_of_ours() -> None:
+    (field,) = forms.fields({"effect_digest": {"type": "string"}})
+
+    assert field.form_name == "input.effect_digest"
+
+
+def test_an_object_schema_says_itself_what_is_required() -> None:
+    schema = {"properties": {"a": {"type": "string"}, "b": {"type": "string"}}, "required": ["a"]}
+
+    _, errors = forms.read(forms.of_object(schema), {})
+
+    assert list(errors) == ["a"]
