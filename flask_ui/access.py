@@ -8,6 +8,7 @@ the port on the host's loopback alone and says so with
 ``XYN_PUBLISHED_ON_LOOPBACK=1``.
 """
 
+import base64
 import hashlib
 import hmac
 import ipaddress
@@ -53,13 +54,18 @@ class Access:
         return name in _NAMES or name.endswith(".localhost") or name in self.hosts
 
     def admits(self, authorization: str | None) -> bool:
-        """Whether ``Authorization`` brings the token, in a time that says nothing about it."""
+        """Whether ``Authorization`` brings the token, in a time that says nothing about it.
+
+        As a bearer token, or as the password of basic authentication under any
+        name: git and browsers know no other way to be asked.
+        """
         if self.token is None:
             return True
         scheme, _, given = (authorization or "").partition(" ")
-        return hmac.compare_digest(_sha256(given.strip()), _sha256(self.token)) and (
-            scheme.lower() == "bearer"
-        )
+        if scheme.lower() == "basic":
+            given = _password(given)
+        same = hmac.compare_digest(_sha256(given.strip()), _sha256(self.token))
+        return same and scheme.lower() in {"bearer", "basic"}
 
     def is_near(self, address: str | None) -> bool:
         """Whether a peer's address is this machine's own."""
@@ -114,6 +120,15 @@ def _named(url: str) -> str | None:
 
 def _bracketed(host: str) -> str:
     return f"[{host.lower()}]" if ":" in host else host.lower()
+
+
+def _password(credentials: str) -> str:
+    """Give the password of ``base64(name:password)`` (RFC 7617); nothing for what is not that."""
+    try:
+        decoded = base64.b64decode(credentials, validate=True).decode()
+    except ValueError:
+        return ""
+    return decoded.partition(":")[2]
 
 
 def _sha256(text: str) -> bytes:

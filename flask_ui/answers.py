@@ -104,7 +104,9 @@ def answer_errors(app: flask.Flask) -> None:
         if "retry_after" in details:
             headers.append(("Retry-After", str(details["retry_after"])))
         if error.http_status == HTTPStatus.UNAUTHORIZED:
-            headers.append(("WWW-Authenticate", 'Bearer realm="xyn"'))
+            # Git and browsers are asked in the one way they know, programs in theirs.
+            scheme = "Bearer" if flask.request.path.startswith("/api/") else "Basic"
+            headers.append(("WWW-Authenticate", f'{scheme} realm="xyn"'))
         return error_answer(
             error.http_status, error.code, error.message, details=details or None, headers=headers
         )

@@ -1,3 +1,5 @@
+import base64
+
 import pytest
 from werkzeug.datastructures import Headers
 
@@ -45,6 +47,17 @@ def test_another_address_with_a_token_wants_it_of_everybody() -> None:
     assert access.knows_host("192.0.2.1:8080")
     assert access.admits(f"Bearer {TOKEN}")
     assert not any(map(access.admits, [None, "", f"Basic {TOKEN}", "Bearer t", TOKEN]))
+
+
+def test_the_token_may_come_as_the_password_of_basic_authentication() -> None:
+    _, access = settle("192.0.2.1", {"XYN_TOKEN": TOKEN}, url=URL, gateway=None)
+
+    def basic(credentials: str) -> str:
+        return f"Basic {base64.b64encode(credentials.encode()).decode()}"
+
+    assert access.admits(basic(f"ada:{TOKEN}"))
+    assert access.admits(basic(f":{TOKEN}"))
+    assert not any(map(access.admits, [basic("ada:wrong"), basic(TOKEN), "Basic %", "Basic"]))
 
 
 def test_a_port_published_on_loopback_counts_the_gateway_as_this_machine() -> None:
