@@ -1,8 +1,9 @@
 """What an upper room lends a lower one. Lower rooms see these protocols, ``node`` binds them."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, Protocol
 
 from xyn_reconciler.model.event import Event
 from xyn_reconciler.model.run import ExecutionPlan, PlanNode
@@ -21,6 +22,8 @@ class ActionSpec:
     installed: bool = True
     """False for what the language knows and this node cannot run (yet): the blueprint is
     NotRunnable here."""
+    shell_inputs: frozenset[str] = frozenset()
+    """Inputs that a shell will read: what is interpolated into their text is quoted for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,62 @@ class CompiledRun:
     digest: str
     inputs: dict[str, Any]
     error: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """Something that an attempt used up, also one that failed (seed 5.3.1, 6.3)."""
+
+    metric: str
+    """``tokens_in``, ``request_count`` ..."""
+    quantity: float
+    unit: str
+    """``token``, ``count``, ``byte``, ``ms``."""
+    dims: Mapping[str, Any] = field(default_factory=dict)
+    """What it is told apart by: provider, model ..."""
+
+
+class KeepArtifact(Protocol):
+    """Keeps bytes as an artifact of the step, without the secrets in them."""
+
+    def __call__(
+        self, *, name: str, kind: str, content_type: str, content: bytes | BinaryIO
+    ) -> uuid.UUID:
+        """Give the artifact's id; a stream is read to its end. Raises ``InvalidError``."""
+        ...
+
+
+class AttemptContext(Protocol):
+    """One attempt of a step as ``agent`` sees it; ``action.context.ActionContext`` is one."""
+
+    @property
+    def providers(self) -> Mapping[str, Mapping[str, Any]]:
+        """Give ``providers`` of ``node.yaml`` by name: ``enabled``, ``base_url``, ``key_ref``."""
+        ...
+
+    @property
+    def secret(self) -> Callable[[str], str | None]:
+        """Resolves a secret reference such as ``env/NAME``."""
+        ...
+
+    @property
+    def log(self) -> Callable[[str], None]:
+        """Adds a line to the run's log."""
+        ...
+
+    @property
+    def artifact(self) -> KeepArtifact | None:
+        """Keeps bytes, where the caller keeps any."""
+        ...
+
+    @property
+    def footprint(self) -> Callable[[Footprint], None]:
+        """Notes what was used up."""
+        ...
+
+    def seconds_left(self) -> float:
+        """Give the time until the attempt has to be over."""
+        ...
 
 
 class CompileRun(Protocol):

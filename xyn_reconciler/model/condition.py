@@ -4,7 +4,9 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Literal
 
-ConditionType = Literal["Ready", "Reconciling", "Stalled", "NotRunnable", "RecordsBehind"]
+ConditionType = Literal[
+    "Ready", "Reconciling", "Stalled", "NotRunnable", "RecordsBehind", "Following"
+]
 
 
 @dataclass(frozen=True, slots=True)

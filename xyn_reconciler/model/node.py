@@ -10,6 +10,7 @@ from xyn_reconciler.model.document import (
     Maybe,
     NodeId,
     Part,
+    SecretRef,
     Size,
     SomeTime,
 )
@@ -26,6 +27,8 @@ class ProviderSettings(Part):
     """Whether agent_tasks may use it here."""
     base_url: Maybe[Annotated[str, Field(pattern=r"^https?://[^\s{}]+$")]] = None
     """Where its API is, if not at the usual place."""
+    key_ref: Maybe[SecretRef] = None
+    """The secret that is its key; ``env/OPENAI_API_KEY``, ``env/ANTHROPIC_API_KEY`` by default."""
 
 
 class Egress(Part):

@@ -33,14 +33,27 @@ VARIABLES: Final = (
         compose=True,
     ),
     Variable("DATABASE_URL", "a Postgres to use in place of the embedded one", secret=True),
-    Variable("XYN_HOME", "the node's folder (default .xyn)"),
+    Variable("XYN_HOME", "the node's folder (default .xyn, here or further up)"),
     Variable("XYN_PORT", "where the node answers (default 8080)"),
-    Variable("XYN_URL", "the node that xynctl asks, where no home is near"),
-    Variable("XYN_HOST", "the address that the node binds (default: both loopbacks)"),
     Variable(
-        "XYN_TOKEN", "who asks; a node on another address than loopback demands it", secret=True
+        "XYN_HOST",
+        "the address that the node binds (default: 127.0.0.1 and ::1); another needs XYN_TOKEN",
     ),
+    Variable(
+        "XYN_TOKEN", "what each request to a node must bring, 16 characters or more", secret=True
+    ),
+    Variable("XYN_URL", "the node that xynctl asks, where neither --home nor XYN_HOME says it"),
+    Variable("XYN_LOG", "stdout: processes log to standard output, not to run/*.log (containers)"),
+    Variable(
+        "XYN_PUBLISHED_ON_LOOPBACK",
+        "1 in compose.yaml alone: the container's port is published on this machine alone",
+    ),
+    Variable("NO_COLOR", "anything: xynctl uses no colors"),
 )
+
+
+_NOT_IN_ENV: Final = frozenset({"XYN_PUBLISHED_ON_LOOPBACK", "XYN_HOME", "XYN_HOST", "XYN_LOG"})
+"""What ``compose.yaml`` sets itself; a ``.env`` that set it would be another truth."""
 
 
 def missing(
@@ -70,9 +83,12 @@ def template(postgres_password: str) -> str:
     """Give the text of a ``.env`` to fill in, with a fresh password for compose's Postgres."""
     lines = [
         "# Settings of this Xyn node; read by xynctl preflight and docker compose.",
-        "# To turn a provider on: providers: {openai: {enabled: true}} in node.yaml, and its key here.",
+        "# No provider is enabled at first, so no key is needed. To turn one on: node.yaml with",
+        "# providers: {openai: {enabled: true}, anthropic: {enabled: false}} and its key here.",
     ]
     for variable in VARIABLES:
+        if variable.name in _NOT_IN_ENV:
+            continue
         lines += ["", f"# {variable.meaning}"]
         if variable.compose:
             lines.append(f"{variable.name}={postgres_password}")

@@ -4,14 +4,20 @@
 holds exactly its bytes, also after a power cut, and equal bytes are kept once.
 The rows that say what they are live in ``tables.py``; whoever writes such a
 row puts the bytes first.
+
+The one exception are logs, written several hundred a second: a power cut may
+take the newest, until :meth:`ArtifactStore.make_durable`, which the committer
+asks for before it records the runs that they are of.
 """
 
+import ctypes
 import hashlib
 import os
 import re
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, ClassVar
@@ -21,6 +27,7 @@ from xyn_reconciler.store.durable import sync_folder
 
 _CHUNK = 1024 * 1024
 _STALE_SECONDS = 3600.0
+_ONE_BY_ONE = 4
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -55,12 +62,17 @@ class ArtifactStore:
             except FileNotFoundError:
                 continue
 
-    def put(self, content: bytes | BinaryIO, *, limit: int) -> tuple[str, int]:
-        """Keep bytes durably and give their sha256 (hex) and length.
+    def put(
+        self, content: bytes | BinaryIO, *, limit: int, durable: bool = True
+    ) -> tuple[str, int]:
+        """Keep bytes and give their sha256 (hex) and length.
 
         A stream is read to its end, never into memory as a whole. Raises
         :class:`TooLargeError` as soon as it holds more than ``limit`` bytes.
+        Without ``durable`` a power cut may take them back.
         """
+        if not durable and isinstance(content, bytes) and len(content) <= limit:
+            return self._put_quickly(content), len(content)
         stream = BytesIO(content) if isinstance(content, bytes) else content
         self._unfinished.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=self._unfinished)
@@ -74,6 +86,37 @@ class ArtifactStore:
         finally:
             unfinished.unlink(missing_ok=True)
         return digest, length
+
+    def make_durable(self, digests: Iterable[str]) -> None:
+        """Return when these bytes survive a power cut; those that are not there are passed over.
+
+        A few files are made so one by one, many by writing out the whole file
+        system once: it costs about as much as a few files.
+        """
+        present = [path for path in map(self.path, set(digests)) if path.is_file()]
+        if len(present) > _ONE_BY_ONE:
+            _sync_all(self.root)
+            return
+        for kept in present:
+            with kept.open("rb") as file:
+                os.fsync(file.fileno())
+            for folder in (kept.parent, kept.parent.parent, self.root):
+                sync_folder(folder)
+
+    def _put_quickly(self, content: bytes) -> str:
+        digest = hashlib.sha256(content).hexdigest()
+        kept = self.path(digest)
+        if not kept.exists():
+            unfinished = self._unfinished / f"{digest}.{os.getpid()}.{threading.get_ident()}"
+            try:
+                unfinished.write_bytes(content)
+                unfinished.rename(kept)
+            except FileNotFoundError:
+                for folder in (self._unfinished, kept.parent):
+                    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                unfinished.write_bytes(content)
+                unfinished.rename(kept)
+        return digest
 
     def open(self, sha256: str, *, verify: bool = False) -> BinaryIO:
         """Open the bytes for reading; the caller closes.
@@ -97,6 +140,19 @@ class ArtifactStore:
     def exists(self, sha256: str) -> bool:
         return self.path(sha256).is_file()
 
+    def remove(self, sha256: str) -> None:
+        """Take bytes out for good; no row may name them any more. Harmless without them.
+
+        A put of the same bytes at the same moment may lose them: whoever forgets
+        content means it.
+        """
+        kept = self.path(sha256)
+        try:
+            kept.unlink()
+        except FileNotFoundError:
+            return
+        sync_folder(kept.parent)
+
     def path(self, sha256: str) -> Path:
         """Give the file of a digest; anything but 64 lower-case hex digits is no digest."""
         if not _DIGEST.fullmatch(sha256):
@@ -112,6 +168,21 @@ class ArtifactStore:
         if not kept.exists():
             unfinished.replace(kept)
         sync_folder(kept.parent)
+
+
+def _sync_all(folder: Path) -> None:
+    """Write out the file system that a folder is on (Linux; elsewhere every file system)."""
+    syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    if syncfs is None:
+        os.sync()
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        if syncfs(descriptor) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(folder))
+    finally:
+        os.close(descriptor)
 
 
 def _copy(stream: BinaryIO, file: BinaryIO, limit: int) -> tuple[str, int]:

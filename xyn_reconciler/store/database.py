@@ -19,8 +19,10 @@ from typing import Any, Self
 
 import psycopg
 from psycopg import conninfo, sql
-from sqlalchemy import URL, Connection, create_engine, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy import exc as sqlalchemy_errors
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from xyn_reconciler.model.errors import InvalidError, UnavailableError
 
@@ -33,6 +35,7 @@ _OPTIONS = (
 )
 _CONNECT_SECONDS = 5
 _RETRY_SECONDS = 0.2
+_PAUSE_SECONDS = 0.05  # shorter than any restart
 _PASSING_STATES = (
     "08",  # connection
     "40",  # deadlock, serialization
@@ -78,12 +81,13 @@ class Database:
             pool_size=pool_size,
             max_overflow=pool_size,
             pool_timeout=10,
-            # Costs a round trip, and a restarted Postgres costs nobody a failed transaction.
-            pool_pre_ping=True,
             # An error's text reaches logs, and a parameter may be a secret (P6).
             hide_parameters=True,
             connect_args=self._connect_arguments(),
         )
+        _ask_after_a_pause(self._engine)
+        # psycopg drops its prepared statements with a ROLLBACK, which a read would end in.
+        self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
     def __repr__(self) -> str:
         return f"Database({self._url.render_as_string(hide_password=True)!r})"
@@ -101,6 +105,12 @@ class Database:
     def begin(self) -> Iterator[Connection]:
         """Give a connection in a transaction: committed at the end, rolled back on an error."""
         with _translated(), self._engine.begin() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Give a connection for reading: each statement sees what is committed by then."""
+        with _translated(), self._reading.connect() as connection:
             yield connection
 
     @contextlib.contextmanager
@@ -245,6 +255,30 @@ class AdvisoryLock:
 def lock_in_transaction(connection: Connection, name: str) -> None:
     """Wait for a lock by name and hold it to the end of the transaction."""
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _key(name)})
+
+
+def _ask_after_a_pause(engine: Engine) -> None:
+    """Ask a pooled connection whether it lives, unless it was in use a moment ago.
+
+    A restarted Postgres then costs nobody a failed transaction, and a busy
+    process no round trips.
+    """
+
+    def checkin(_: object, record: ConnectionPoolEntry) -> None:
+        record.info["idle_since"] = time.monotonic()
+
+    def checkout(connection: DBAPIConnection, record: ConnectionPoolEntry, _: object) -> None:
+        since = record.info.get("idle_since")
+        if since is not None and time.monotonic() - since > _PAUSE_SECONDS:
+            try:
+                alive = engine.dialect.do_ping(connection)
+            except psycopg.Error as error:
+                raise sqlalchemy_errors.DisconnectionError from error
+            if not alive:
+                raise sqlalchemy_errors.DisconnectionError
+
+    event.listen(engine, "checkin", checkin)
+    event.listen(engine, "checkout", checkout)
 
 
 def _parsed(url: str) -> URL:

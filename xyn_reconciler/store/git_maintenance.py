@@ -1,15 +1,17 @@
 """Upkeep of the state repository by the git program: repack, sweep, check.
 
 Called by the node's one maintenance thread, by ``up`` under the home lock, and
-by ``xynctl doctor``. Nothing is ever pruned: a run record is not garbage
-because its ref has not been moved yet.
+by ``xynctl doctor``. Nothing is pruned but what somebody asked to be forgotten
+(:mod:`.git_purge`): a run record is not garbage because its ref has not been
+moved yet.
 """
 
+import datetime as dt
 import os
 import shutil
 from pathlib import Path
 
-from xyn_reconciler.store import git_command
+from xyn_reconciler.store import git_command, git_purge
 from xyn_reconciler.store.git_objects import sync_folder
 
 MAINTENANCE_SECONDS = 1800.0
@@ -33,6 +35,7 @@ def maintain(path: Path) -> None:
     O(what is new): the big packs of the past are left alone. Readers that hold
     a pack which goes away find its objects in the new one.
     """
+    git_purge.purge(path, dt.datetime.now(dt.UTC))
     for ref, tip in finished_months(path).items():
         _keep_month(path, ref, tip)
     repack = ["repack", "--quiet", "--geometric=2", "-d", "--no-write-bitmap-index"]

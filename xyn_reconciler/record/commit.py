@@ -1,0 +1,235 @@
+"""The committer: drains the outbox into Git, one durable commit a batch.
+
+A batch is one transaction: rows are read, the commit is made durable and the
+month's ref moved, then the outbox rows go with the transaction's end. A kill
+between the last two leaves rows whose records are in already; the ``Outbox:``
+trailer of the newest commit says which, and the next batch leaves them out.
+
+A lock, held for the length of a batch, keeps writers apart: the node's one
+committer, ``xynctl rebuild`` and :mod:`.forget`, which may all drain.
+"""
+
+import datetime as dt
+import logging
+import threading
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from xyn_reconciler.model.condition import Condition
+from xyn_reconciler.model.crash_point import crash_point
+from xyn_reconciler.model.errors import ConflictError, XynError
+from xyn_reconciler.model.redaction import Redactor
+from xyn_reconciler.record.guard import guarded
+from xyn_reconciler.record.render import RUNS, held, month_ref, render
+from xyn_reconciler.store import desired, outbox, records
+from xyn_reconciler.store.artifacts import ArtifactStore
+from xyn_reconciler.store.database import AdvisoryLock, Connection, Database, lock_in_transaction
+from xyn_reconciler.store.git import Repository
+from xyn_reconciler.store.notice import OUTBOX
+
+BATCH: Final = 2000
+"""Outbox rows in one commit at most: some 500 runs, for each comes with its events."""
+
+GATHER: Final = 0.05
+"""Seconds between two commits under load; the first one after a pause does not wait."""
+
+LOOK: Final = 1.0
+"""Seconds between two looks at the outbox when nothing was noticed."""
+
+ELECTION: Final = "xyn.record"
+"""The lock that elects one committer of several node processes."""
+
+WRITING: Final = "xyn.record.write"
+"""The lock that is held, in a transaction, while records are written or rewritten."""
+
+AUTHOR: Final = "Xyn <xyn@localhost>"
+
+_BEHIND: Final = "RecordsBehind"
+
+_log = logging.getLogger(__name__)
+
+
+class Committer:
+    """Writes the records of one node into its repository."""
+
+    def __init__(
+        self,
+        database: Database,
+        repository: Repository,
+        *,
+        artifacts: ArtifactStore,
+        node_id: str,
+        redactor: Redactor,
+        clock: Callable[[], dt.datetime],
+    ) -> None:
+        self._database = database
+        self._repository = repository
+        self._artifacts = artifacts
+        self._node_id = node_id
+        self._redactor = redactor
+        self._clock = clock
+
+    def run(self, stop: threading.Event) -> None:
+        """Drain until ``stop`` is set: at once after a pause, every 50 ms under load.
+
+        A Git or Postgres that cannot be written stops nothing else: the rows
+        stay, the lag shows, and the next round tries again. At the end what is
+        there is written.
+        """
+        wake = threading.Event()
+        listener = threading.Thread(
+            target=self._listen, args=(wake, stop), name="record-notices", daemon=True
+        )
+        listener.start()
+        lock = self._database.advisory_lock(ELECTION)
+        while not stop.is_set():
+            wake.wait(LOOK)
+            wake.clear()
+            self._round(lock, stop)
+        self._round(lock, stop)
+        lock.release()
+        listener.join()
+
+    def _listen(self, wake: threading.Event, stop: threading.Event) -> None:
+        # A thread of its own: under load notices come by the hundred, and a batch takes them all.
+        for _ in self._database.listen([OUTBOX], timeout=LOOK):
+            wake.set()
+            if stop.is_set():
+                return
+
+    def _round(self, lock: AdvisoryLock, stop: threading.Event) -> None:
+        try:
+            if not lock.acquire():
+                return
+            while written := self.drain_once():
+                if written < BATCH and stop.wait(GATHER):
+                    break
+        except (XynError, OSError) as error:
+            _log.warning("records wait: %s", error)
+            self._tell_behind(error)
+            stop.wait(LOOK)
+        except Exception as error:  # noqa: BLE001 - as the next line says
+            # Our own fault must not end the loop: what comes later may be written all the same.
+            _log.exception("records could not be written")
+            self._tell_behind(error)
+            stop.wait(LOOK)
+
+    def drain(self) -> int:
+        """Write everything that waits; how many outbox rows that was."""
+        total = 0
+        while written := self.drain_once():
+            total += written
+        return total
+
+    def drain_once(self) -> int:
+        """Write one batch; gives how many outbox rows it took away (0 = nothing waits)."""
+        with self._database.begin() as connection:
+            if not outbox.take(connection, 1):
+                return 0
+            lock_in_transaction(connection, WRITING)
+            waiting = outbox.take(connection, BATCH)
+            node = desired.read_node(connection)
+            months = self._repository.refs(f"{RUNS}{self._node_id}/")
+            fresh = self._without_held(connection, waiting, node, months)
+            if fresh:
+                self._write(connection, fresh, node, months)
+            outbox.done(connection, [row.id for row in waiting])
+            if any(c.type == _BEHIND and c.status for c in node.conditions):
+                desired.set_condition(connection, self._in_time())
+        crash_point("record.marked")
+        return len(waiting)
+
+    def _without_held(
+        self,
+        connection: Connection,
+        waiting: Sequence[outbox.Waiting],
+        node: desired.NodeState,
+        months: dict[str, str],
+    ) -> list[outbox.Waiting]:
+        """Mark what the newest commit holds already (after a kill); give the rest."""
+        if not months:
+            return list(waiting)
+        tip = months[max(months)]
+        ids = held(self._repository.commit(tip).trailer_values("Outbox"), node.database_id)
+        inside = [row for row in waiting if any(row.id in each for each in ids)]
+        _mark(connection, inside, tip)
+        return [row for row in waiting if row not in inside] if inside else list(waiting)
+
+    def _write(
+        self,
+        connection: Connection,
+        waiting: Sequence[outbox.Waiting],
+        node: desired.NodeState,
+        months: dict[str, str],
+    ) -> None:
+        now = self._clock()
+        runs = records.read_runs(connection, _subjects(waiting, "run"))
+        events = records.read_events(connection, _subjects(waiting, "event"))
+        artifacts = records.read_artifacts(connection, _subjects(waiting, "artifact"))
+        if not (runs or events or artifacts):
+            return
+        needed = {digest for line in (*runs, *events) for digest in line.plans}
+        batch = render(
+            runs=[(line.subject, line.text) for line in runs],
+            events=[line.text for line in events],
+            artifacts=[line.text for line in artifacts],
+            plans=records.read_plans(connection, needed),
+            outbox_ids=[row.id for row in waiting],
+            database_id=node.database_id,
+            now=now,
+        )
+        # A record names contents by their sha256, so they are there as surely as it is.
+        contents = records.contents(connection, [line.subject for line in runs])
+        self._artifacts.make_durable(contents)
+        files = {path: guarded(self._redactor, content) for path, content in batch.files.items()}
+        crash_point("record.rendered")
+        commit = self._append(month_ref(self._node_id, now, months), files, batch.message, now)
+        crash_point("record.committed")
+        _mark(connection, waiting, commit)
+
+    def _append(self, ref: str, files: dict[str, bytes], message: str, now: dt.datetime) -> str:
+        while True:
+            try:
+                return self._repository.append_records(
+                    ref,
+                    expected=self._repository.resolve(ref),
+                    files=files,
+                    message=message,
+                    author=AUTHOR,
+                    now=now,
+                )
+            except ConflictError:
+                # Only a second node with this one's id can move it, or a person; both come after.
+                _log.warning("%s moved while a batch was written; taking the new tip", ref)
+
+    def _tell_behind(self, error: Exception) -> None:
+        message = error.message if isinstance(error, XynError) else str(error)
+        condition = Condition(
+            "RecordsBehind",
+            status=True,
+            reason="NotWritten",
+            message=f"run records wait, runs go on: {message}",
+            since=self._clock(),
+        )
+        try:
+            with self._database.begin() as connection:
+                desired.set_condition(connection, condition)
+        except XynError:
+            # The database is what is away; then the condition is its own.
+            _log.debug("the condition was not noted")
+
+    def _in_time(self) -> Condition:
+        message = "run records are written as they come"
+        return Condition(
+            "RecordsBehind", status=False, reason="Written", message=message, since=self._clock()
+        )
+
+
+def _subjects(waiting: Sequence[outbox.Waiting], kind: str) -> list[uuid.UUID]:
+    return list(dict.fromkeys(row.subject for row in waiting if row.kind == kind))
+
+
+def _mark(connection: Connection, waiting: Sequence[outbox.Waiting], commit: str) -> None:
+    for kind in ("run", "event", "artifact"):
+        records.mark_recorded(connection, kind, _subjects(waiting, kind), commit)

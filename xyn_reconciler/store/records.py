@@ -1,0 +1,405 @@
+"""Read the lines of run records from the index, and put the index together again from lines.
+
+The committer reads, ``rebuild`` puts. One line is one JSON object; its shape is
+described in ``docs/reference/records.md``. However many subjects there are, each
+function asks a handful of statements.
+
+The trap: the index is put together *newest record first*. A row that is there
+already is newer than the one that comes, and stays.
+"""
+
+import datetime as dt
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    TextClause,
+    delete,
+    exists,
+    or_,
+    select,
+    text,
+    update,
+)
+
+from xyn_reconciler.model.internal_events import RECORDED_WITH_THEIR_RUN
+from xyn_reconciler.store.record_rows import given, names, parameter, to_json, values
+from xyn_reconciler.store.tables import ArtifactRow, EventRow, NodeRow, RunRow
+
+Kind = Literal["run", "event", "artifact"]
+
+STARTED: Final = (
+    "run_id",
+    "event_id",
+    "name",
+    "blueprint_id",
+    "revision",
+    "plan_digest",
+    "priority",
+    "created_at",
+    "actor",
+    "correlation_id",
+    "inputs",
+    "hops",
+)
+"""What an event's record says of the runs that it started: enough to list them."""
+
+FOREVER: Final = dt.datetime(9999, 1, 1, tzinfo=dt.UTC)
+"""A lease until then is another node's: its runs are listed here and never taken up."""
+
+_UNFINISHED: Final = ("created", "running", "waiting")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line to be recorded, the row that it tells of, and the plans that it needs."""
+
+    subject: uuid.UUID
+    text: str
+    plans: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A line of kind ``run``, ``event`` or ``artifact``, and the commit that brought it."""
+
+    line: dict[str, Any]
+    commit: str | None
+    held_by: str | None = None
+    """The other node whose run this is, and who alone may take it up."""
+
+
+# ── rows to lines ────────────────────────────────────────────────────────────────────────────────
+
+
+def read_runs(connection: Connection, run_ids: Sequence[uuid.UUID]) -> list[Line]:
+    """Give the line of each run: its event, steps, attempts, gates, approvals, artifacts, events.
+
+    In the order of creation; an id that no run has gives no line.
+    """
+    ids = _ids(run_ids)
+    runs = connection.execute(_RUNS, ids).all()
+    parts = {
+        part: {run_id: rows for run_id, rows in connection.execute(read, ids).all()}  # noqa: C416 - rows are not tuples to mypy
+        for part, read in _PARTS.items()
+    }
+    return [
+        Line(
+            run_id,
+            f'{{"kind":"run","run":{run},"event":{event or "null"},'
+            + ",".join(f'"{part}":[{found.get(run_id, "")}]' for part, found in parts.items())
+            + "}",
+            frozenset([plan]),
+        )
+        for run_id, plan, run, event in runs
+    ]
+
+
+def read_events(connection: Connection, event_ids: Sequence[uuid.UUID]) -> list[Line]:
+    """Give the line of each event, with enough of every run that it started to list it."""
+    ids = _ids(event_ids)
+    started: dict[uuid.UUID, list[str]] = defaultdict(list)
+    plans: dict[uuid.UUID, set[str]] = defaultdict(set)
+    for event_id, plan, run in connection.execute(_STARTED_RUNS, ids).all():
+        started[event_id].append(run)
+        plans[event_id].add(plan)
+    return [
+        Line(
+            event_id,
+            f'{{"kind":"event","event":{event},"runs":[{",".join(started[event_id])}]}}',
+            frozenset(plans[event_id]),
+        )
+        for event_id, event in connection.execute(_EVENTS, ids).all()
+    ]
+
+
+def read_artifacts(connection: Connection, artifact_ids: Sequence[uuid.UUID]) -> list[Line]:
+    """Give the line of each artifact."""
+    rows = connection.execute(_ARTIFACTS, _ids(artifact_ids))
+    return [Line(key, f'{{"kind":"artifact","artifact":{row}}}') for key, row in rows]
+
+
+def contents(connection: Connection, run_ids: Sequence[uuid.UUID]) -> set[str]:
+    """Give the sha256 of every artifact that these runs have."""
+    return set(connection.execute(_CONTENTS, _ids(run_ids)).scalars())
+
+
+def read_plans(connection: Connection, digests: Iterable[str]) -> list[str]:
+    """Give the line of each plan."""
+    rows = connection.execute(_PLANS, {"digests": sorted(digests)})
+    return [f'{{"kind":"plan","plan":{row}}}' for (row,) in rows]
+
+
+def mark_recorded(
+    connection: Connection, kind: Kind, ids: Sequence[uuid.UUID], commit: str
+) -> None:
+    """Note which commit holds the newest record of these rows."""
+    if ids:
+        connection.execute(_MARK[kind], {**_ids(ids), "commit": commit})
+
+
+def move_marks(connection: Connection, moved: Mapping[str, str]) -> None:
+    """Note new names of commits whose month was rewritten, old name to new name."""
+    if moved:
+        for mark in _MOVE:
+            connection.execute(mark, {"old": list(moved), "new": list(moved.values())})
+
+
+def marks(connection: Connection) -> set[str]:
+    """Give every commit that some row names as the one with its record."""
+    return {commit for mark in _MARKS for commit in connection.execute(mark).scalars()}
+
+
+def _ids(ids: Iterable[uuid.UUID]) -> dict[str, str]:
+    # As Postgres writes an array: one text instead of a value each.
+    return {"ids": f"{{{','.join(map(str, ids))}}}"}
+
+
+def _part(part: str, alias: str, source: str, order: str, condition: str = "") -> TextClause:
+    return text(
+        f"SELECT s.run_id, string_agg({to_json(part, alias)}, ',' ORDER BY {order})"  # noqa: S608 - see above
+        f" FROM {source} WHERE s.run_id = {_IDS} {condition} GROUP BY s.run_id"
+    )
+
+
+_IDS: Final = "ANY(CAST(:ids AS uuid[]))"
+_OWN_EVENT: Final = " OR ".join(f"s.event_name LIKE '{p}%'" for p in RECORDED_WITH_THEIR_RUN)
+
+# The names of columns in these come from our own tables, and from nowhere else.
+_RUNS: Final = text(
+    f"SELECT r.run_id, r.plan_digest, {to_json('run', 'r')},"  # noqa: S608 - see above
+    f" CASE WHEN e.event_id IS NOT NULL THEN {to_json('event', 'e')} END"
+    " FROM runs r LEFT JOIN events e USING (event_id)"
+    f" WHERE r.run_id = {_IDS} ORDER BY r.created_at, r.run_id"
+)
+_PARTS: Final = {
+    "steps": _part("steps", "s", "steps s", "s.position"),
+    "attempts": _part(
+        "attempts",
+        "a",
+        "steps s JOIN attempts a USING (step_id)",
+        "s.position, a.item_index NULLS FIRST, a.number",
+    ),
+    "gates": _part("gates", "g", "steps s JOIN gates g USING (step_id)", "s.position"),
+    "approvals": _part(
+        "approvals",
+        "a",
+        "steps s JOIN approvals a USING (step_id)",
+        "a.created_at, a.approval_id",
+    ),
+    "artifacts": _part("artifacts", "s", "artifacts s", "s.created_at, s.artifact_id"),
+    "events": _part(
+        "event",
+        "s",
+        "events s",
+        "s.created_at, s.event_id",
+        f"AND s.source = 'xyn' AND ({_OWN_EVENT})",
+    ),
+}
+_EVENTS: Final = text(
+    f"SELECT e.event_id, {to_json('event', 'e')} FROM events e"  # noqa: S608 - see above
+    f" WHERE e.event_id = {_IDS} ORDER BY e.created_at, e.event_id"
+)
+_STARTED_RUNS: Final = text(
+    f"SELECT r.event_id, r.plan_digest, {to_json('run', 'r', STARTED)} FROM runs r"  # noqa: S608 - see above
+    f" WHERE r.event_id = {_IDS} ORDER BY r.created_at, r.run_id"
+)
+_ARTIFACTS: Final = text(
+    f"SELECT a.artifact_id, {to_json('artifacts', 'a')} FROM artifacts a"  # noqa: S608 - see above
+    f" WHERE a.artifact_id = {_IDS} ORDER BY a.created_at, a.artifact_id"
+)
+_CONTENTS: Final = text(
+    f"SELECT sha256 FROM artifacts WHERE run_id = {_IDS} AND sha256 IS NOT NULL"  # noqa: S608 - see above
+)
+_PLANS: Final = text(
+    f"SELECT {to_json('plan', 'p')} FROM plans p"  # noqa: S608 - see above
+    " WHERE p.digest = ANY(CAST(:digests AS text[])) ORDER BY p.digest"
+)
+_TABLES: Final[dict[Kind, tuple[str, str]]] = {
+    "run": ("runs", "run_id"),
+    "event": ("events", "event_id"),
+    "artifact": ("artifacts", "artifact_id"),
+}
+_MARK: Final = {
+    kind: text(f"UPDATE {name} SET record_commit = :commit WHERE {key} = {_IDS}")  # noqa: S608 - see above
+    for kind, (name, key) in _TABLES.items()
+}
+_MOVE: Final = [
+    text(
+        f"UPDATE {name} SET record_commit = m.new"  # noqa: S608 - see above
+        " FROM unnest(CAST(:old AS text[]), CAST(:new AS text[])) AS m (old, new)"
+        f" WHERE {name}.record_commit = m.old"
+    )
+    for name, _ in _TABLES.values()
+]
+_MARKS: Final = [
+    text(f"SELECT DISTINCT record_commit FROM {name} WHERE record_commit IS NOT NULL")  # noqa: S608 - see above
+    for name, _ in _TABLES.values()
+]
+
+
+# ── lines to rows ────────────────────────────────────────────────────────────────────────────────
+
+
+def put_plans(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Put in plans."""
+    if rows:
+        connection.execute(_PUT_PLANS, parameter("plan", rows))
+
+
+def put_events(connection: Connection, lines: Sequence[Recorded]) -> None:
+    """Put in the events of lines of kind ``event``.
+
+    One that is there already, from a run's record, gets its commit. Two nodes
+    may have taken in the same delivery: the one that is there keeps its delivery id.
+    """
+    if lines:
+        connection.execute(_PUT_EVENTS, parameter("event", _with_commits("event", lines)))
+
+
+def put_artifacts(connection: Connection, lines: Sequence[Recorded]) -> None:
+    """Put in the artifacts of lines of kind ``artifact``."""
+    if lines:
+        connection.execute(_PUT_ARTIFACTS, parameter("artifacts", _with_commits("artifact", lines)))
+
+
+def put_runs(connection: Connection, lines: Sequence[Recorded]) -> set[str]:
+    """Put in the runs of lines of kind ``run`` with all that belongs to them; the ids that are new.
+
+    No two of the lines may tell of the same run.
+    """
+    if not lines:
+        return set()
+    causes = {e["event_id"]: e for line in lines if (e := line.line["event"]) is not None}
+    connection.execute(_PUT_CAUSES, parameter("event", list(causes.values())))
+    rows = [
+        {**row, "held_by": line.held_by}
+        for line, row in zip(lines, _with_commits("run", lines), strict=True)
+    ]
+    new = connection.execute(_PUT_RUNS, {**parameter("run", rows), "forever": FOREVER})
+    ids = {str(run_id) for run_id in new.scalars()}
+    for part, put in _PUT_PARTS.items():
+        rows = [
+            row for line in lines if line.line["run"]["run_id"] in ids for row in line.line[part]
+        ]
+        if rows:
+            connection.execute(put, parameter("event" if part == "events" else part, rows))
+    return ids
+
+
+def _with_commits(kind: Kind, lines: Iterable[Recorded]) -> Iterator[dict[str, Any]]:
+    for line in lines:
+        yield {**line.line[kind], "commit": line.commit}
+
+
+_PUT_PLANS: Final = text(
+    f"INSERT INTO plans ({names('plan')}) SELECT {values('plan')} FROM {given('plan')}"  # noqa: S608 - see above
+    " ON CONFLICT DO NOTHING"
+)
+_EVENT_VALUES: Final = values("event").replace(
+    "x.delivery_id",
+    "CASE WHEN NOT EXISTS (SELECT FROM events o WHERE o.source = x.source"
+    " AND o.delivery_id = x.delivery_id AND o.delivery_item = x.delivery_item"
+    " AND o.event_id <> x.event_id) THEN x.delivery_id END",
+)
+_PUT_EVENTS: Final = text(
+    f"INSERT INTO events ({names('event')}, record_commit)"  # noqa: S608 - see above
+    f" SELECT {_EVENT_VALUES}, x.commit FROM {given('event', 'commit')}"
+    " ON CONFLICT (event_id) DO UPDATE SET record_commit = excluded.record_commit"
+    " WHERE events.record_commit IS NULL"
+)
+_PUT_ARTIFACTS: Final = text(
+    f"INSERT INTO artifacts ({names('artifacts')}, record_commit)"  # noqa: S608 - see above
+    f" SELECT {values('artifacts')}, x.commit FROM {given('artifacts', 'commit')}"
+    " ON CONFLICT (artifact_id) DO UPDATE SET record_commit = excluded.record_commit"
+    " WHERE artifacts.record_commit IS NULL"
+)
+_PUT_CAUSES: Final = text(
+    f"INSERT INTO events ({names('event')}) SELECT {_EVENT_VALUES} FROM {given('event')}"  # noqa: S608 - see above
+    " ON CONFLICT (event_id) DO NOTHING"
+)
+_PUT_RUNS: Final = text(
+    f"INSERT INTO runs ({names('run')}, record_commit, leased_by, leased_until)"  # noqa: S608 - see above
+    f" SELECT {values('run')}, x.commit, x.held_by,"
+    f" CASE WHEN x.held_by IS NOT NULL THEN CAST(:forever AS timestamptz) END"
+    f" FROM {given('run', 'commit', 'held_by')} ON CONFLICT DO NOTHING RETURNING run_id"
+)
+
+
+def _put_part(part: str, into: str, key: str) -> TextClause:
+    return text(
+        f"INSERT INTO {into} ({names(part)}) SELECT {values(part)} FROM {given(part)}"  # noqa: S608 - see above
+        f" ON CONFLICT ({key}) DO NOTHING"
+    )
+
+
+_PUT_PARTS: Final = {
+    "steps": _put_part("steps", "steps", "step_id"),
+    "attempts": _put_part("attempts", "attempts", "attempt_id"),
+    "gates": _put_part("gates", "gates", "step_id"),
+    "approvals": _put_part("approvals", "approvals", "approval_id"),
+    "artifacts": _put_part("artifacts", "artifacts", "artifact_id"),
+    "events": _put_part("event", "events", "event_id"),
+}
+
+
+# ── the index as a whole ─────────────────────────────────────────────────────────────────────────
+
+
+def is_empty(connection: Connection) -> bool:
+    """Whether the index holds no event and no run."""
+    found = select(exists(select(EventRow.event_id)) | exists(select(RunRow.run_id)))
+    return not connection.execute(found).scalar_one()
+
+
+def known_runs(connection: Connection, run_ids: Iterable[str]) -> set[str]:
+    """Which of these runs the index has."""
+    ids = [uuid.UUID(run_id) for run_id in run_ids]
+    return {str(run_id) for run_id in connection.execute(_KNOWN, _ids(ids)).scalars()}
+
+
+_KNOWN: Final = text(f"SELECT run_id FROM runs WHERE run_id = {_IDS}")  # noqa: S608 - see above
+
+
+def delete_runs(connection: Connection, run_ids: Iterable[uuid.UUID]) -> None:
+    """Take runs out with their steps, attempts, gates and approvals."""
+    connection.execute(_DELETE_RUNS, _ids(run_ids))
+
+
+_DELETE_RUNS: Final = text(f"DELETE FROM runs WHERE run_id = {_IDS}")  # noqa: S608 - see above
+
+
+def clear_finished(connection: Connection) -> None:
+    """Take out all that records hold, for it to be put in anew.
+
+    What belongs to a run that is in flight here stays: its rows know more than any record.
+    """
+    here = select(RunRow.run_id).where(_IN_FLIGHT)
+    causes = select(RunRow.event_id).where(_IN_FLIGHT, RunRow.event_id.is_not(None))
+    connection.execute(
+        delete(ArtifactRow).where(
+            or_(ArtifactRow.run_id.is_(None), ArtifactRow.run_id.not_in(here))
+        )
+    )
+    connection.execute(delete(RunRow).where(~_IN_FLIGHT))
+    connection.execute(
+        delete(EventRow).where(
+            EventRow.event_id.not_in(causes),
+            or_(EventRow.run_id.is_(None), EventRow.run_id.not_in(here)),
+        )
+    )
+
+
+def note_rebuilt(connection: Connection, now: dt.datetime) -> None:
+    """Note that the index was made anew."""
+    connection.execute(update(NodeRow).values(rebuilt_at=now))
+
+
+_IN_FLIGHT: Final[ColumnElement[bool]] = RunRow.status.in_(_UNFINISHED) & (
+    RunRow.leased_until.is_(None) | (RunRow.leased_until < FOREVER)
+)
