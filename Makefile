@@ -4,10 +4,10 @@
 # Recipes name only relative paths, so that a checkout may lie below a folder with spaces.
 
 .DEFAULT_GOAL := help
-.PHONY: help up test setup check coverage bench lock clean
+.PHONY: help up test setup check coverage bench lock screenshots clean
 
 # Another environment's settings must not reach into ours.
-unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV CONDA_PREFIX
+unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME VIRTUAL_ENV CONDA_PREFIX
 # PYTHON=... chooses the interpreter of .venv; left alone, the first suitable one is taken.
 export PYTHON
 TEST_JOBS ?= 2
@@ -51,6 +51,9 @@ lock: setup ## Pin the requirements again (UPGRADE=1: the newest of each)
 	@$(subst pyproject.toml,--group build,$(COMPILE)) --output-file requirements-build.lock
 	@$(COMPILE) --group build --group dev -c requirements.lock -c requirements-build.lock \
 	  --output-file requirements-dev.lock
+
+screenshots: setup ## Take the README's picture anew
+	@XYN_SCREENSHOTS=1 .venv/bin/python -m pytest -q tests/acceptance/test_screenshot.py
 
 clean: ## Remove .venv, caches and builds; .xyn, a node's data, stays
 	@rm -rf .venv build dist .coverage .coverage.* .hypothesis .import_linter_cache \

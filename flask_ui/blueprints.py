@@ -4,7 +4,6 @@ import flask
 
 from flask_ui.shell import PAGE_SIZE, cursor, full_page
 from flask_ui.state import context
-from xyn_reconciler.model.dto import BlueprintDto
 from xyn_reconciler.service import blueprints as service
 from xyn_reconciler.service import runs
 
@@ -23,13 +22,8 @@ def show(blueprint_id: str) -> flask.Response:
     return full_page(
         "blueprints/detail.html",
         blueprint=blueprint,
-        source=_source(blueprint),
+        source=service.blueprint_source(context(), blueprint_id),
         history=service.blueprint_history(context(), blueprint_id, limit=20),
         runs=runs.list_runs(context(), limit=10, blueprint_id=blueprint_id).items,
     )
 
-
-def _source(blueprint: BlueprintDto) -> str:
-    """The file as its author wrote it."""
-    content = context().repository.read_path(blueprint.revision, blueprint.path)
-    return "" if content is None else content.decode("utf-8", "replace")

@@ -13,7 +13,7 @@ from flask_ui.app import create_app
 from xyn_reconciler.action.registry import installed_actions
 from xyn_reconciler.node.context import open_context
 from xyn_reconciler.node.home import Home
-from xyn_reconciler.node.ticket import renew_key
+from xyn_reconciler.node.ticket import ensure_key
 from xyn_reconciler.run.worker import Worker
 from xyn_reconciler.service.context import Context, utc_now
 from xyn_reconciler.store import desired
@@ -93,7 +93,7 @@ def empty(database_url: str, home: Path) -> Iterator[Web]:
     """A node on which nothing was applied yet."""
     place = Home(home)
     place.create()
-    renew_key(place)
+    ensure_key(place)
     Repository.create(place.repository)
     with Database(database_url) as database, database.begin() as connection:
         desired.ensure_node(connection, "seed")

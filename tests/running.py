@@ -1,0 +1,208 @@
+"""A node as its users have it: ``xynctl up`` as a process, asked over HTTP, git and the command."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import psutil
+
+from xyn_reconciler.node.home import Home
+from xyn_reconciler.node.output import Output
+
+START_SECONDS = 90.0
+WAIT_SECONDS = 30.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def clean_environment(**more: str) -> dict[str, str]:
+    """Give the environment without settings that would lead to another node."""
+    ours = ("XYN_", "DATABASE_URL", "GIT_", "OPENAI_", "ANTHROPIC_", "PYTHONDONTWRITE")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return {**kept, "GIT_TERMINAL_PROMPT": "0", **more}
+
+
+@dataclass
+class Node:
+    """One node in ``home``; started and stopped by the test."""
+
+    home: Path
+    port: int = field(default_factory=free_port)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    process: "subprocess.Popen[str] | None" = None
+    output: list[str] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def git_url(self) -> str:
+        return f"{self.url}/git/state.git"
+
+    def start(self, *options: str, standing_in: Path | None = None) -> "Node":
+        """Start it and return when it says that it is ready.
+
+        ``standing_in``: without ``--home``, from this folder.
+        """
+        log = self.home.with_name(f"{self.home.name}.up.log")
+        home = [] if standing_in else ["--home", str(self.home)]
+        with log.open("a") as errors:
+            self.process = subprocess.Popen(
+                [*XYNCTL, "up", *home, "--port", str(self.port), *options],
+                cwd=standing_in,
+                env=clean_environment(**self.environment),
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line.startswith("ready "):
+            self.stop()
+            raise AssertionError(f"not ready: {line!r}\n{log.read_text()[-4000:]}\n{self.log()}")
+        assert line.strip() == f"ready {self.url}"
+        return self
+
+    def log(self) -> str:
+        """What the node's processes printed of trouble, the end of it."""
+        with contextlib.suppress(FileNotFoundError):
+            return Output(Home(self.home).log("all")).since(0)
+        return ""
+
+    def stop(self) -> int:
+        """End it as Ctrl-C does; gives its exit code."""
+        if self.process is None:
+            return 0
+        self.process.send_signal(signal.SIGINT)
+        try:
+            return self.process.wait(40)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+        finally:
+            if self.process is not None and self.process.stdout is not None:
+                self.process.stdout.close()
+            self.process = None
+
+    def family(self) -> list[psutil.Process]:
+        """The supervisor and everything below it, Postgres too."""
+        assert self.process is not None
+        top = psutil.Process(self.process.pid)
+        return [top, *top.children(recursive=True)]
+
+    def kill(self) -> None:
+        """SIGKILL everything at once."""
+        family = self.family()
+        for process in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(family, timeout=10)
+        assert self.process is not None
+        self.process.wait(10)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        self.process = None
+
+    def xynctl(
+        self, *arguments: str, check: bool = True, stdin: str | None = None
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run the command against this node."""
+        done = subprocess.run(
+            [*XYNCTL, *arguments, "--home", str(self.home)],
+            env=clean_environment(**self.environment),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert not check or done.returncode == 0, f"{arguments}: {done.stderr}\n{self.log()}"
+        return done
+
+    def get(self, path: str, **parameters: str) -> Any:  # noqa: ANN401 - JSON
+        answer = httpx2.get(f"{self.url}/api/v1{path}", params=parameters, trust_env=False)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    def post(self, path: str, body: object = None) -> Any:  # noqa: ANN401 - JSON
+        answer = httpx2.post(
+            f"{self.url}/api/v1{path}", json={} if body is None else body, trust_env=False
+        )
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    def emit(self, name: str, data: Mapping[str, Any] | None = None) -> str:
+        event = self.post("/events", {"event_name": name, "data": dict(data or {})})
+        return str(event["event_id"])
+
+    def run_of(self, event_id: str) -> dict[str, Any]:
+        """The one run that an event started."""
+        found: list[dict[str, Any]] = self.get("/runs", event_id=event_id)["items"]
+        assert len(found) == 1, found
+        return found[0]
+
+    def wait_for_run(self, run_id: str, *statuses: str) -> dict[str, Any]:
+        def there() -> dict[str, Any] | None:
+            run: dict[str, Any] = self.get(f"/runs/{run_id}")
+            return run if run["status"] in statuses else None
+
+        found: dict[str, Any] = wait_for(
+            there, lambda: f"{self.get(f'/runs/{run_id}')}\n{self.log()}"
+        )
+        return found
+
+
+def wait_for(
+    look: Callable[[], Any],
+    explain: Callable[[], object] = lambda: "it did not happen",
+    seconds: float = WAIT_SECONDS,
+) -> Any:  # noqa: ANN401 - what look gives
+    """Look again and again until it gives something true."""
+    until = time.monotonic() + seconds
+    while True:
+        found = look()
+        if found:
+            return found
+        assert time.monotonic() < until, explain()
+        time.sleep(0.05)
+
+
+def git(folder: Path, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
+    """Run a real git client, as a user with a name and no other configuration."""
+    identity = {
+        "GIT_AUTHOR_NAME": "Ada",
+        "GIT_AUTHOR_EMAIL": "ada@example.org",
+        "GIT_COMMITTER_NAME": "Ada",
+        "GIT_COMMITTER_EMAIL": "ada@example.org",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_NOSYSTEM": "1",
+    }
+    done = subprocess.run(
+        ["git", *arguments],
+        cwd=folder,
+        env=clean_environment(**identity),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert not check or done.returncode == 0, f"git {arguments}: {done.stderr}"
+    return done
+
+
+XYNCTL = [sys.executable, "-m", "xyn_reconciler.cli"]

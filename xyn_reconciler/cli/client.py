@@ -1,0 +1,89 @@
+"""The HTTP API as commands see it: JSON in and out, errors as ``XynError`` with their exit code."""
+
+import os
+from collections.abc import Iterator
+from typing import Any, Final
+from urllib.parse import quote
+
+import httpx2
+
+from xyn_reconciler import __version__
+from xyn_reconciler.model.errors import (
+    ConflictError,
+    InvalidError,
+    NeedsApprovalError,
+    NotFoundError,
+    UnavailableError,
+    XynError,
+)
+
+_PAGE: Final = 200
+_ERRORS: Final[dict[int, type[XynError]]] = {
+    400: InvalidError,
+    403: NeedsApprovalError,
+    404: NotFoundError,
+    409: ConflictError,
+    413: InvalidError,
+    415: InvalidError,
+    422: InvalidError,
+    503: UnavailableError,
+}
+
+
+def segment(text: str) -> str:
+    """Quote what a person typed as one part of a path."""
+    return quote(text, safe="")
+
+
+class Client:
+    """One node's API; ``XYN_TOKEN`` says who acts."""
+
+    def __init__(self, url: str) -> None:
+        headers = {"User-Agent": f"xynctl/{__version__}", "Accept": "application/json"}
+        token = os.environ.get("XYN_TOKEN")
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        self.url = url
+        self._http = httpx2.Client(
+            base_url=f"{url}/api/v1", headers=headers, timeout=30.0, trust_env=False
+        )
+
+    def get(self, path: str, **parameters: object) -> Any:  # noqa: ANN401 - JSON
+        known = {key: str(value) for key, value in parameters.items() if value is not None}
+        return self._ask("GET", path, params=known)
+
+    def post(self, path: str, body: object = None, headers: dict[str, str] | None = None) -> Any:  # noqa: ANN401 - JSON
+        return self._ask("POST", path, json={} if body is None else body, headers=headers)
+
+    def post_bytes(self, path: str, body: bytes, headers: dict[str, str]) -> Any:  # noqa: ANN401 - JSON
+        return self._ask("POST", path, content=body, headers=headers)
+
+    def items(self, path: str, *, limit: int, **parameters: object) -> Iterator[dict[str, Any]]:
+        """Read a list page by page, at most ``limit`` items."""
+        cursor = None
+        while limit > 0:
+            page = self.get(path, limit=min(limit, _PAGE), cursor=cursor, **parameters)
+            yield from page["items"]
+            limit -= len(page["items"])
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return
+
+    def _ask(self, method: str, path: str, **options: Any) -> Any:  # noqa: ANN401 - handed to the client
+        try:
+            answer = self._http.request(method, path, **options)
+        except httpx2.HTTPError as error:
+            message = f"no node answers at {self.url} ({error}); start it: xynctl up"
+            raise UnavailableError(message) from error
+        if answer.is_success:
+            return answer.json()
+        raise _error(answer)
+
+
+def _error(answer: httpx2.Response) -> XynError:
+    try:
+        found = answer.json()["error"]
+        message, details = str(found["message"]), found.get("details")
+    except (ValueError, KeyError, TypeError):
+        return XynError(f"the node answered {answer.status_code} without a reason")
+    return _ERRORS.get(answer.status_code, XynError)(message, details=details)

@@ -1,0 +1,120 @@
+"""``xynctl run``."""
+
+import argparse
+import json
+import time
+from typing import Any, Final
+
+from xyn_reconciler.cli.client import Client, segment
+from xyn_reconciler.cli.find import find_url
+from xyn_reconciler.cli.ids import find_id
+from xyn_reconciler.cli.output import answer, print_list, print_one, remark, table
+from xyn_reconciler.model.errors import InvalidError
+from xyn_reconciler.model.run import RunStatus
+
+_RUN_COLUMNS = {
+    "run": lambda row: row["run_id"],
+    "blueprint": lambda row: row["blueprint_id"],
+    "status": lambda row: row["status"],
+    "created": lambda row: row["created_at"],
+    "name": lambda row: row["name"],
+}
+_STEP_COLUMNS = {
+    "step": lambda row: row["key"],
+    "kind": lambda row: row["kind"],
+    "status": lambda row: row["status"],
+    "attempt": lambda row: row["attempt"],
+    "error": lambda row: (row["error"] or {}).get("code"),
+}
+_POLL_SECONDS: Final = 0.25
+
+
+def start(options: argparse.Namespace) -> None:
+    client = Client(find_url(options.home))
+    blueprint = client.get(f"/blueprints/{segment(options.blueprint)}")
+    body = {
+        "blueprint_ref": options.blueprint,
+        "inputs": {name: _typed(blueprint["inputs"], name, text) for name, text in options.inputs},
+    }
+    if options.name:
+        body["name"] = options.name
+    print_one(client.post("/runs", body), name="run_id", form=options.output)
+
+
+def list_runs(options: argparse.Namespace) -> None:
+    rows = Client(find_url(options.home)).items(
+        "/runs", limit=options.limit, status=options.status, blueprint_id=options.blueprint
+    )
+    print_list(
+        list(rows),
+        _RUN_COLUMNS,
+        name="run_id",
+        form=options.output,
+        empty="no runs yet; start one: xynctl run start bp.demo.hello",
+    )
+
+
+def show(options: argparse.Namespace) -> None:
+    client = Client(find_url(options.home))
+    run_id = find_id(client, "runs", "run_id", options.run_id)
+    run = client.get(f"/runs/{run_id}")
+    steps = client.get(f"/runs/{run_id}/steps")["items"]
+    if options.output == "json":
+        answer(json.dumps({**run, "steps": steps}, indent=2, ensure_ascii=False))
+        return
+    print_one(run, name="run_id", form=options.output)
+    if options.output == "table":
+        answer("\n" + table(steps, _STEP_COLUMNS))
+        _hint(run_id, run, steps)
+
+
+def cancel(options: argparse.Namespace) -> None:
+    client = Client(find_url(options.home))
+    run_id = find_id(client, "runs", "run_id", options.run_id)
+    print_one(client.post(f"/runs/{run_id}/cancel"), name="run_id", form=options.output)
+
+
+def watch(options: argparse.Namespace) -> int:
+    """Follow a run; 0 when it completed, 1 when it failed or was cancelled."""
+    client = Client(find_url(options.home))
+    run_id = find_id(client, "runs", "run_id", options.run_id)
+    seen: dict[str, str] = {}
+    hinted = False
+    while True:
+        run = client.get(f"/runs/{run_id}")
+        steps = client.get(f"/runs/{run_id}/steps")["items"]
+        for step in steps:
+            if step["status"] != "created" and seen.get(step["key"]) != step["status"]:
+                seen[step["key"]] = step["status"]
+                remark(f"{step['key']}: {step['status']}")
+        if RunStatus(run["status"]).ended:
+            break
+        if run["status"] == "waiting" and not hinted:
+            _hint(run_id, run, steps)
+            hinted = True
+        time.sleep(_POLL_SECONDS)
+    print_one(run, name="run_id", form=options.output)
+    return 0 if run["status"] == "completed" else 1
+
+
+def _typed(inputs: dict[str, Any], name: str, text: str) -> Any:  # noqa: ANN401 - any JSON value
+    """Read a value as the blueprint's input is declared; one that is not a string is JSON."""
+    if name not in inputs:
+        known = ", ".join(inputs) or "none"
+        raise InvalidError(f"the blueprint has no input {name!r}; it has {known}")
+    if inputs[name].get("type", "string") == "string":
+        return text
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        kind = inputs[name]["type"]
+        raise InvalidError(
+            f"input {name} is of type {kind}, and {text!r} is not: {error}"
+        ) from error
+
+
+def _hint(run_id: str, run: dict[str, Any], steps: list[dict[str, Any]]) -> None:
+    """Name the command that lets a waiting run go on."""
+    for step in steps:
+        if run["status"] == "waiting" and step["kind"] == "gate" and step["status"] == "waiting":
+            remark(f"waits for a person: xynctl gate approve {run_id} {step['key']}")

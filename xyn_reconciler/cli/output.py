@@ -1,0 +1,117 @@
+"""How answers look: JSON, a table, or names alone, on standard output.
+
+Remarks on standard error.
+"""
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+_COLORS: Final = {
+    "completed": "32",
+    "approved": "32",
+    "running": "36",
+    "waiting": "33",
+    "interrupted": "33",
+    "failed": "31",
+    "rejected": "31",
+    "cancelled": "90",
+    "skipped": "90",
+}
+_WIDEST: Final = 60
+
+Row = Mapping[str, Any]
+
+
+def remark(text: str) -> None:
+    """Say something that is not the answer; where nobody listens any more, nothing is said."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(text.rstrip("\n") + "\n")
+        sys.stderr.flush()
+
+
+def answer(text: str) -> None:
+    sys.stdout.write(text.rstrip("\n") + "\n")
+    sys.stdout.flush()
+
+
+def print_list(
+    rows: Sequence[Row],
+    columns: Mapping[str, Callable[[Row], object]],
+    *,
+    name: str,
+    form: str,
+    empty: str,
+) -> None:
+    """Print rows as ``json`` (an array), ``name`` (one a line) or ``table``.
+
+    ``empty`` is a remark for a person who sees an empty table: the next command.
+    """
+    if form == "json":
+        answer(json.dumps(list(rows), indent=2, ensure_ascii=False))
+    elif form == "name":
+        for row in rows:
+            answer(str(row[name]))
+    elif rows:
+        answer(table(rows, columns))
+    else:
+        remark(empty)
+
+
+def print_one(row: Row, *, name: str, form: str) -> None:
+    """Print one thing as ``json``, ``name`` or a line for each field that says something."""
+    if form == "json":
+        answer(json.dumps(row, indent=2, ensure_ascii=False))
+    elif form == "name":
+        answer(str(row[name]))
+    else:
+        width = max(map(len, row))
+        for key, value in row.items():
+            if value not in (None, [], {}):
+                answer(f"{key:<{width}}  {paint(_text(value))}")
+
+
+def table(rows: Sequence[Row], columns: Mapping[str, Callable[[Row], object]]) -> str:
+    """Lay out rows in columns as wide as their widest cell; long cells are cut."""
+    cells = [[_cut(_text(read(row))) for read in columns.values()] for row in rows]
+    titles = [title.upper() for title in columns]
+    widths = [max(map(len, column)) for column in zip(titles, *cells, strict=True)]
+    lines = [
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in [titles, *cells]
+    ]
+    return "\n".join(paint(line) if number else line for number, line in enumerate(lines))
+
+
+def paint(text: str) -> str:
+    """Color the statuses of a line, on a terminal, unless ``NO_COLOR`` is set (no-color.org)."""
+    if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
+        return text
+    for word, color in _COLORS.items():
+        text = text.replace(f" {word}", f" \x1b[{color}m{word}\x1b[0m")
+    return text
+
+
+def _text(value: object) -> str:
+    match value:
+        case None:
+            return "-"
+        case str():
+            text = value
+        case bool():
+            return "yes" if value else "no"
+        case _:
+            text = (
+                json.dumps(value, ensure_ascii=False)
+                if isinstance(value, dict | list)
+                else str(value)
+            )
+    # A terminal obeys control characters; what came from outside must not command it.
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _WIDEST else text[: _WIDEST - 1] + "…"

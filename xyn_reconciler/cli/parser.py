@@ -1,0 +1,265 @@
+"""The words of ``xynctl``; each command's function is imported when it runs."""
+
+import argparse
+import importlib
+from collections.abc import Callable, Generator
+from typing import Final
+
+FORMS: Final = ("table", "json", "name")
+
+_EPILOG: Final = """\
+exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 conflict, 5 needs approval
+environment: XYN_HOME, XYN_URL, XYN_PORT, XYN_TOKEN, DATABASE_URL, NO_COLOR
+"""
+
+_ID: Final = "its id, or the first characters of it"
+
+Run = Callable[[argparse.Namespace], int | None]
+
+
+class _Layout(argparse.RawDescriptionHelpFormatter):
+    """Each command beside its summary, on one line."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=32)
+
+    def _iter_indented_subactions(
+        self, action: argparse.Action
+    ) -> Generator[argparse.Action, None, None]:
+        # argparse forgets their indentation when it measures, and breaks the line of the longest.
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - it has no public name
+            yield from action._get_subactions()  # noqa: SLF001 - see above
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="xynctl",
+        description="Run and ask a Xyn node: its truth is a Git repository.",
+        epilog=_EPILOG,
+        formatter_class=_Layout,
+    )
+    _add_home(parser)
+    parser.set_defaults(run=None, parser=parser, home=None)
+    top = _Commands(parser)
+    _add_node_commands(top)
+    _add_file_commands(top)
+    _add_event_commands(top.group("event", "emit events and look at them"))
+    _add_run_commands(top.group("run", "start, look at, watch and cancel runs"))
+    _add_gate_commands(top.group("gate", "approve or reject what waits for a person"))
+    _add_blueprint_commands(top.group("blueprint", "what is active here"))
+    return parser
+
+
+class _Commands:
+    """A level of subcommands."""
+
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
+        self._level = parser.add_subparsers(metavar="COMMAND", title="commands")
+
+    def add(self, name: str, run: str, summary: str) -> argparse.ArgumentParser:
+        """Add a command; ``run`` is ``module:function`` below ``cli.commands``."""
+        parser = self._level.add_parser(
+            name, help=summary, description=_sentence(summary), formatter_class=_Layout
+        )
+        parser.set_defaults(run=_lazily(run), parser=parser)
+        _add_home(parser)
+        return parser
+
+    def group(self, name: str, summary: str) -> "_Commands":
+        parser = self._level.add_parser(
+            name, help=summary, description=_sentence(summary), formatter_class=_Layout
+        )
+        parser.set_defaults(run=None, parser=parser)
+        _add_home(parser)
+        return _Commands(parser)
+
+
+def _sentence(summary: str) -> str:
+    return f"{summary[0].upper()}{summary[1:]}."
+
+
+def _lazily(name: str) -> Run:
+    module, _, function = name.partition(":")
+
+    def run(options: argparse.Namespace) -> int | None:
+        found: Run = getattr(
+            importlib.import_module(f"xyn_reconciler.cli.commands.{module}"), function
+        )
+        return found(options)
+
+    return run
+
+
+def _add_home(parser: argparse.ArgumentParser) -> None:
+    # SUPPRESS: a later level without --home must not forget what an earlier one was told.
+    parser.add_argument(
+        "--home", metavar="DIR", default=argparse.SUPPRESS, help="the node's folder (default .xyn)"
+    )
+
+
+def _add_form(parser: argparse.ArgumentParser, default: str = "table") -> None:
+    parser.add_argument(
+        "-o", "--output", choices=FORMS, default=default, help="how the answer looks"
+    )
+
+
+def _add_limit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--limit",
+        type=_positive,
+        default=50,
+        metavar="N",
+        help="at most N, the newest (default 50)",
+    )
+    _add_form(parser)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number
+
+
+def _port(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 65535:  # noqa: PLR2004 - RFC 9293, section 3.1: 16 bits
+        raise argparse.ArgumentTypeError("must be between 1 and 65535")
+    return number
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form name=value")
+    return name, value
+
+
+def _add_node_commands(top: _Commands) -> None:
+    top.add("init", "node:init", "make a home with a state repository from the template")
+    up = top.add("up", "up:up", "run the node until Ctrl-C (Postgres: embedded, or DATABASE_URL)")
+    up.add_argument("--port", type=_port, help="where it answers (default XYN_PORT or 8080)")
+    up.add_argument("--host", help=argparse.SUPPRESS)
+    up.add_argument(
+        "--role",
+        choices=("all", "web", "worker", "node"),
+        default="all",
+        help="run one process only",
+    )
+    up.add_argument(
+        "--demo", action="store_true", help="show a run and a waiting gate when it is ready"
+    )
+    up.add_argument("--compose", action="store_true", help="preflight, then docker compose up")
+    status = top.add(
+        "status", "node:status", "say what is applied, what waits, and whether it is ready"
+    )
+    _add_form(status)
+    reconcile = top.add("reconcile", "node:reconcile", "bring the node to what main says, now")
+    reconcile.add_argument("--dry-run", action="store_true", help="only say what would change")
+    _add_form(reconcile)
+    preflight = top.add("preflight", "preflight:preflight", "name every setting that is missing")
+    preflight.add_argument(
+        "--env",
+        default=".env",
+        metavar="FILE",
+        help="the file to read, and to write a template of (default .env)",
+    )
+    top.add("doctor", "doctor:doctor", "check this machine and the home, and say how to mend them")
+    clone = top.add(
+        "clone", "homes:clone", "make a home that follows another node, with its history"
+    )
+    clone.add_argument("url", metavar="URL", help="a node, or its state repository")
+    clone.add_argument("directory", metavar="DIR", help="the home to make")
+    clone.add_argument(
+        "--as", dest="identity", metavar="ID", help="take over the identity of a node that is gone"
+    )
+    top.add("rebuild", "homes:rebuild", "make the index anew from Git, on a stopped node")
+    top.add("version", "node:version", "print the version")
+    completion = top.add(
+        "completion", "node:completion", "print a completion script for your shell"
+    )
+    completion.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="which")
+
+
+def _add_file_commands(top: _Commands) -> None:
+    validate = top.add("validate", "files:validate", "check files as a push would, without a node")
+    validate.add_argument("paths", nargs="+", metavar="PATH", help="a file or folder")
+    schema = top.add("schema", "files:schema", "print the JSON Schema of one kind of document")
+    schema.add_argument("kind", metavar="KIND", help="blueprint, node, source ...")
+
+
+def _add_event_commands(events: _Commands) -> None:
+    emit = events.add("emit", "events:emit", "emit an event")
+    emit.add_argument("name", metavar="NAME", help="of the event, as demo.hello")
+    emit.add_argument(
+        "--data", default="{}", metavar="JSON|@FILE|-", help="the event's data (default {})"
+    )
+    emit.add_argument("--idempotency-key", metavar="KEY", help="the same key twice is one event")
+    _add_form(emit)
+    listing = events.add("list", "events:list_events", "list events, the newest first")
+    listing.add_argument("--name", dest="event_name", metavar="NAME", help="of this name only")
+    listing.add_argument("--run", dest="run_id", metavar="RUN", help="of this run only")
+    _add_limit(listing)
+    show = events.add("show", "events:show", "show one event")
+    show.add_argument("event_id", metavar="EVENT", help=_ID)
+    _add_form(show)
+    forget = events.add(
+        "forget", "events:forget", "take an event's content out of rows and records"
+    )
+    forget.add_argument("event_id", metavar="EVENT", help=_ID)
+
+
+def _add_run_commands(runs: _Commands) -> None:
+    start = runs.add("start", "runs:start", "start a blueprint by hand")
+    start.add_argument("blueprint", metavar="BLUEPRINT", help="its id")
+    start.add_argument(
+        "--input",
+        dest="inputs",
+        action="append",
+        type=_assignment,
+        default=[],
+        metavar="NAME=VALUE",
+        help="one of its inputs; as often as there are",
+    )
+    start.add_argument("--name", metavar="NAME", help="a name for the run")
+    _add_form(start)
+    listing = runs.add("list", "runs:list_runs", "list runs, the newest first")
+    listing.add_argument("--status", metavar="STATUS", help="in this status only")
+    listing.add_argument("--blueprint", metavar="BLUEPRINT", help="of this blueprint only")
+    _add_limit(listing)
+    for name, summary in (
+        ("show", "show a run with its steps"),
+        ("cancel", "stop a run"),
+        ("watch", "follow a run until it ends"),
+    ):
+        command = runs.add(name, f"runs:{name}", summary)
+        command.add_argument("run_id", metavar="RUN", help=_ID)
+        _add_form(command)
+
+
+def _add_gate_commands(gates: _Commands) -> None:
+    listing = gates.add("list", "gates:list_gates", "list gates that wait")
+    _add_limit(listing)
+    for name, summary in (
+        ("approve", "let through what waits at a gate"),
+        ("reject", "refuse what waits at a gate"),
+    ):
+        command = gates.add(name, f"gates:{name}", summary)
+        command.add_argument("run_id", metavar="RUN", help=_ID)
+        command.add_argument("step", metavar="STEP", help="the step's id in the plan, or its uuid")
+        command.add_argument("--comment", metavar="TEXT", help="why, for the record")
+        _add_form(command)
+
+
+def _add_blueprint_commands(blueprints: _Commands) -> None:
+    _add_limit(blueprints.add("list", "blueprints:list_blueprints", "list active blueprints"))
+    for name, summary in (
+        ("show", "show one blueprint"),
+        ("history", "list the commits that changed a blueprint"),
+    ):
+        command = blueprints.add(name, f"blueprints:{name}", summary)
+        command.add_argument("blueprint_id", metavar="BLUEPRINT", help="its id")
+        if name == "history":
+            _add_limit(command)
+        else:
+            _add_form(command)

@@ -1,0 +1,1 @@
+"""Wire: open the stores, start the loops, stop them in reverse."""

@@ -1,0 +1,101 @@
+"""The node process: judge pushes, reconcile, record, sweep, maintain, follow."""
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from xyn_reconciler.model.errors import XynError
+from xyn_reconciler.node.follow import Follower
+from xyn_reconciler.node.home import Home
+from xyn_reconciler.node.process import process
+from xyn_reconciler.node.ticket import Tickets
+from xyn_reconciler.reconcile.push import PushGate
+from xyn_reconciler.record.commit import Committer
+from xyn_reconciler.run.sweep import sweep
+from xyn_reconciler.service.context import Context
+from xyn_reconciler.store import dispatch
+from xyn_reconciler.store.push_hook import HookServer, hook_socket, install_hooks
+
+SWEEP_SECONDS: Final = 2
+FOLLOW_SECONDS: Final = 30
+MAINTAIN_SECONDS: Final = 600
+
+_log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    with process("node") as (context, stop):
+        home = Home(context.home)
+        node_id = home.node_id() or ""
+        gate = PushGate(
+            context.reconciler,
+            context.repository,
+            context.database,
+            context.intake.emit,
+            principal_of=Tickets.of(home, context.clock).redeem,
+            origin=home.origin(),
+        )
+        committer = Committer(
+            context.database,
+            context.repository,
+            artifacts=context.artifacts,
+            node_id=node_id,
+            redactor=context.redactor,
+            clock=context.clock,
+        )
+        ticks = _ticks(context, home)
+        socket = hook_socket(home.run)
+        with HookServer(socket, gate, repository=context.repository):
+            install_hooks(context.repository, socket)
+            loops = [
+                threading.Thread(target=loop, args=(stop,), name=name)
+                for name, loop in (("reconcile", context.reconciler.run), ("record", committer.run))
+            ]
+            for thread in loops:
+                thread.start()
+            ticks.start()
+            stop.wait()
+            ticks.shutdown(wait=True)
+            for thread in loops:
+                thread.join()
+
+
+def _ticks(context: Context, home: Home) -> BackgroundScheduler:
+    """What happens every few seconds; a tick that is late or lost does no harm."""
+    scheduler = BackgroundScheduler(
+        job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+    )
+    scheduler.add_job(_tick(lambda: _sweep(context)), "interval", seconds=SWEEP_SECONDS)
+    scheduler.add_job(
+        _tick(context.repository.maintain), "interval", seconds=MAINTAIN_SECONDS, jitter=60
+    )
+    origin = home.origin()
+    if origin is not None:
+        follower = Follower(context.database, context.repository, origin, context.reconciler.notice)
+        scheduler.add_job(_tick(follower.look), "interval", seconds=FOLLOW_SECONDS)
+    return scheduler
+
+
+def _sweep(context: Context) -> None:
+    with context.database.begin() as connection:
+        dispatch.sweep(connection)
+        sweep(connection, context.clock())
+
+
+def _tick(work: Callable[[], None]) -> Callable[[], None]:
+    """A tick that fails says so; the next one tries again."""
+
+    def tick() -> None:
+        try:
+            work()
+        except XynError as error:
+            _log.warning("%s", error.message)
+
+    return tick
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Bring schema, repository and index to where the processes can start on them."""
+
+from collections.abc import Callable
+from typing import Final
+
+from xyn_reconciler.action.registry import catalogue, installed_actions
+from xyn_reconciler.desired.load import load
+from xyn_reconciler.model.errors import ConflictError, InvalidError, NotFoundError
+from xyn_reconciler.node.home import Home
+from xyn_reconciler.reconcile.restore import Looked, restore
+from xyn_reconciler.record.rebuild import Rebuilt, rebuild
+from xyn_reconciler.record.render import RUNS
+from xyn_reconciler.service.context import utc_now
+from xyn_reconciler.store import desired, records
+from xyn_reconciler.store.artifacts import ArtifactStore
+from xyn_reconciler.store.database import Connection, Database
+from xyn_reconciler.store.git import MAIN, Repository
+from xyn_reconciler.store.migrate import migrate
+from xyn_reconciler.template import template_files
+
+AUTHOR: Final = "Xyn <xyn@localhost>"
+_DATABASE_SECONDS: Final = 60.0
+
+Say = Callable[[str], None]
+
+
+def prepare(home: Home, database: Database, role: str, *, say: Say) -> None:
+    """Migrate; make or sweep the repository, and rebuild an empty index from it.
+
+    The roles ``web`` and ``worker`` find the schema and are ready. Raises
+    ``ConflictError`` for a database that belongs to another node.
+    """
+    database.wait_until_ready(_DATABASE_SECONDS)
+    applied = migrate(database)
+    if applied:
+        say(f"database: {len(applied)} migrations applied")
+    if role in {"worker", "web"}:
+        return
+    repository = open_or_create(home, say)
+    ArtifactStore(home.artifacts).prepare()
+    with database.begin() as connection:
+        node = desired.ensure_node(connection, home.node_id() or primary_id(repository))
+    if home.node_id() not in {None, node.node_id}:
+        message = f"this database belongs to node {node.node_id}; this home is {home.node_id()}"
+        raise ConflictError(message)
+    home.set_node_id(node.node_id)
+    with database.begin() as connection:
+        if records.is_empty(connection) and repository.refs(RUNS):
+            done = rebuild_index(connection, repository, say)
+            say(
+                f"the index was made anew from Git: {done.events} events, {done.runs} runs"
+                + (f", {done.interrupted} of them interrupted" if done.interrupted else "")
+            )
+
+
+def rebuild_index(connection: Connection, repository: Repository, say: Say) -> Rebuilt:
+    """Write the rows of all records, and make active what was active; in one transaction.
+
+    Between the two a kill would leave an index that knows what was applied
+    beside a node that has applied nothing.
+    """
+    done = rebuild(connection, repository, now=utc_now(), progress=say)
+    history = [Looked(each.revision, each.at, each.problems) for each in done.reconciled]
+    restore(connection, repository, catalogue(installed_actions()), history)
+    return done
+
+
+def open_or_create(home: Home, say: Say) -> Repository:
+    """Open the state repository, swept of what a kill left.
+
+    Make it from the template where none is.
+    """
+    try:
+        repository = Repository.open(home.repository)
+    except NotFoundError:
+        repository = Repository.create(home.repository)
+    for name in repository.sweep_stale_files():
+        say(f"repository: removed {name}, left over from a kill")
+    if repository.resolve(MAIN) is None:
+        repository.commit_files(
+            MAIN,
+            expected=None,
+            changes=dict(template_files()),
+            message="Start from the template\n",
+            author=AUTHOR,
+            now=utc_now(),
+        )
+        say(f"state repository: {home.repository}, made from the template")
+    return repository
+
+
+def primary_id(repository: Repository) -> str:
+    """Give the id in ``node.yaml`` on ``main``: who this repository's first node is."""
+    content = repository.read_path(MAIN, "node.yaml")
+    if content is None:
+        raise NotFoundError("node.yaml is missing on main: it names this node (id: seed)")
+    loaded = load("node.yaml", "", content)
+    if loaded.document is None:
+        raise InvalidError(f"node.yaml on main names no node: {loaded.problems[0]}")
+    return loaded.document_id

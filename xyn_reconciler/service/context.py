@@ -1,0 +1,41 @@
+"""What every verb works on; ``node`` opens one for each process."""
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from xyn_reconciler.model.capability import Catalogue
+from xyn_reconciler.model.principal import Principal
+from xyn_reconciler.model.redaction import Redactor
+from xyn_reconciler.reconcile.loop import Reconciler
+from xyn_reconciler.store.artifacts import ArtifactStore
+from xyn_reconciler.store.database import Database
+from xyn_reconciler.store.git import Repository
+from xyn_reconciler.trigger.intake import Intake
+
+
+def utc_now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """The stores of one node as one process has them open."""
+
+    database: Database
+    repository: Repository
+    artifacts: ArtifactStore
+    intake: Intake
+    reconciler: Reconciler
+    catalogue: Catalogue
+    redactor: Redactor
+    home: Path
+    url: str
+    """Where the node answers: ``http://127.0.0.1:8080``."""
+    secret: Callable[[str], str | None]
+    """Resolves a secret reference such as ``env/NAME``; ``None`` where there is none."""
+    ticket: Callable[[Principal], str]
+    """Gives a one-time ticket that stands for a principal in a push over HTTP."""
+    clock: Callable[[], dt.datetime] = utc_now
+    started_at: dt.datetime = field(default_factory=utc_now)

@@ -1,0 +1,71 @@
+"""Gates: who waits for people, and what people decide."""
+
+import uuid
+from typing import Literal
+
+from xyn_reconciler.model.dto import GateDecisionRequest, GateDto, Page
+from xyn_reconciler.model.errors import NotFoundError
+from xyn_reconciler.model.principal import Principal
+from xyn_reconciler.run.gate import decide_gate as decide
+from xyn_reconciler.service.context import Context
+from xyn_reconciler.service.cursor import page
+from xyn_reconciler.service.runs import find_step, known_run
+from xyn_reconciler.store import gates, runs
+from xyn_reconciler.store.database import Connection
+
+
+def list_gates(
+    context: Context, *, waiting_only: bool = True, limit: int = 50, cursor: str | None = None
+) -> Page[GateDto]:
+    with context.database.connect() as connection:
+        return page(
+            lambda most, before: gates.list_gates(
+                connection, limit=most, before=before, waiting_only=waiting_only
+            ),
+            limit=limit,
+            cursor=cursor,
+            position=lambda found: (found.requested_at, found.step_id),
+            item=lambda found: found,
+        )
+
+
+def get_gate(context: Context, run_id: uuid.UUID, step: str) -> GateDto:
+    """One gate, by the step's id or key; ``NotFoundError`` before the run has come to it."""
+    with context.database.connect() as connection:
+        return _known(connection, run_id, step)
+
+
+def decide_gate(
+    context: Context,
+    actor: Principal,
+    run_id: uuid.UUID,
+    step: str,
+    decision: Literal["approved", "rejected"],
+    request: GateDecisionRequest,
+) -> GateDto:
+    """Approve or reject what a gate lets through; the run goes on when enough have agreed."""
+    with context.database.begin() as connection:
+        found = _known(connection, run_id, step)
+        decide(
+            connection,
+            run_id=run_id,
+            step_id=found.step_id,
+            principal=actor,
+            decision=decision,
+            comment=None if request.comment is None else context.redactor.text(request.comment),
+            form=context.redactor.value(request.form),
+            effect_digest=request.effect_digest,
+            now=context.clock(),
+            emit=context.intake.emit,
+        )
+        return _known(connection, run_id, step)
+
+
+def _known(connection: Connection, run_id: uuid.UUID, step: str) -> GateDto:
+    run = known_run(connection, run_id)
+    found = find_step(runs.list_steps(connection, run_id), run_id, step)
+    gate_found = gates.get_gate(connection, found.step_id)
+    if gate_found is None:
+        kind = "has not been reached yet" if found.kind == "gate" else "is not a gate"
+        raise NotFoundError(f"step {found.key!r} of run {run_id} ({run.status}) {kind}")
+    return gate_found

@@ -1,0 +1,124 @@
+"""What triggers wait for: the next times of schedules, and sources that accept nothing yet."""
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict
+
+from xyn_reconciler.model.dto import Timestamp
+from xyn_reconciler.service.context import Context
+from xyn_reconciler.store import desired
+from xyn_reconciler.store import suppressions as storm_store
+from xyn_reconciler.trigger.cron import next_slots
+from xyn_reconciler.trigger.pressure import BACKLOG_LIMIT, steps_back
+from xyn_reconciler.trigger.schedule import live_schedules, schedules_of
+from xyn_reconciler.trigger.signature import unset_secrets
+
+TIMES: Final = 5
+"""Next times that are shown."""
+
+
+class ScheduleDto(BaseModel):
+    """A schedule of a blueprint, and when it fires next."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    blueprint_id: str
+    trigger: int
+    """Its place in ``triggers``, from 0."""
+    cron: str
+    timezone: str
+    missed: str
+    event_name: str
+    live: bool
+    """Whether it fires on this node (``nodes:``, and the node's own mode)."""
+    next_times: list[Timestamp]
+
+
+class SourceDto(BaseModel):
+    """A webhook source that is active here."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    source_id: str
+    path: str
+    scheme: str
+    unset_secrets: list[str]
+    """References of secrets that hold nothing here; where all do, every delivery is refused."""
+    accepts: bool
+
+
+class BacklogDto(BaseModel):
+    """Runs that wait for their first worker, and whose next runs step back in the queue."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    waiting: int
+    limit: int
+    slowed: dict[str, int]
+    """Blueprint -> by how much of its priority; empty while the backlog is within its limit."""
+    refused: dict[str, int]
+    """Source -> requests that this process answered 429, for want of disk space."""
+
+
+def next_times(document: Mapping[str, Any], now: dt.datetime) -> list[ScheduleDto]:
+    """Give the schedules of a normalised blueprint document, active or only proposed."""
+    return [
+        ScheduleDto(
+            blueprint_id=each.blueprint_id,
+            trigger=each.trigger_index,
+            cron=each.cron,
+            timezone=each.timezone,
+            missed=each.missed,
+            event_name=each.event_name,
+            live=False,
+            next_times=next_slots(each.cron, each.timezone, now, TIMES),
+        )
+        for each in schedules_of(document)
+    ]
+
+
+def list_schedules(context: Context) -> list[ScheduleDto]:
+    """Give every schedule of the active blueprints, by blueprint and place."""
+    with context.database.connect() as connection:
+        view = context.intake.view(connection)
+    live = {(each.blueprint_id, each.trigger_index) for each in live_schedules(view)}
+    now = context.clock()
+    return [
+        each.model_copy(update={"live": (each.blueprint_id, each.trigger) in live})
+        for _, blueprint in sorted(view.blueprints.items())
+        for each in next_times(blueprint.document, now)
+    ]
+
+
+def list_sources(context: Context) -> list[SourceDto]:
+    """Give the active webhook sources by id, each with the secrets that it still waits for."""
+    with context.database.connect() as connection:
+        found = desired.documents(connection, kinds=("source",))
+    return sorted(
+        (_source(context, each.document) for each in found), key=lambda each: each.source_id
+    )
+
+
+def backlog(context: Context) -> BacklogDto:
+    """Give what the page says when starting runs slows."""
+    with context.database.connect() as connection:
+        waiting = storm_store.waiting_runs(connection)
+    return BacklogDto(
+        waiting=sum(waiting.values()),
+        limit=BACKLOG_LIMIT,
+        slowed=steps_back(waiting),
+        refused=dict(context.intake.headroom.refused),
+    )
+
+
+def _source(context: Context, document: Mapping[str, Any]) -> SourceDto:
+    verify, unset = document["verify"], unset_secrets(document, context.secret)
+    return SourceDto(
+        source_id=document["id"],
+        path=f"/hooks/{document['id']}",
+        scheme=verify["scheme"],
+        unset_secrets=unset,
+        accepts=len(unset) < len(verify.get("secret_refs") or ("none",)),
+    )
