@@ -1,0 +1,143 @@
+"""Where one benchmark takes place: a folder, a Postgres, processes; all gone at the end.
+
+Floor and Xyn share the server, with the settings that Xyn ships (fsync on). The
+trap: on a tmpfs a commit costs nothing and every ratio lies, so such a folder
+is refused.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import make_url
+
+from bench.machine import filesystem
+from xyn_reconciler.store.database import Database
+from xyn_reconciler.store.embedded_postgres import EmbeddedPostgres
+
+STOP_SECONDS: Final = 20.0
+IN_MEMORY: Final = frozenset({"tmpfs", "ramfs"})
+
+Say = Callable[[str], None]
+
+
+class BenchError(Exception):
+    """The benchmark cannot go on; says what to do."""
+
+
+@dataclass(slots=True)
+class Place:
+    """What the measurements share."""
+
+    folder: Path
+    server: str
+    """URL of the maintenance database."""
+    say: Say
+    stack: contextlib.ExitStack
+    postgres_version: str
+
+    def database(self, name: str) -> str:
+        """Make an empty database and give its URL."""
+        with connect(self.server) as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        return make_url(self.server).set(database=name).render_as_string(hide_password=False)
+
+    def start(self, *module: str, **environment: str) -> "Child":
+        """Start ``python -m module``; it is ended with the benchmark at the latest."""
+        child = Child(self.folder / f"{module[0]}.log", module, environment)
+        self.stack.callback(child.stop)
+        return child
+
+
+class Child:
+    """One process of a benchmark; what it prints goes to a file that is shown if it fails."""
+
+    def __init__(self, log: Path, module: Sequence[str], environment: Mapping[str, str]) -> None:
+        self._log = log
+        self._name = module[0]
+        ours = ("XYN_", "DATABASE_URL", "GIT_", "OPENAI_", "ANTHROPIC_")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", *module],
+                env={**kept, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                # Ctrl-C is for the benchmark, which then ends everything in its order.
+                start_new_session=True,
+            )
+
+    def stop(self) -> None:
+        """End it as an operator would; killed if it does not go. Harmless when it is gone."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()
+
+    def check(self) -> None:
+        """Raise :class:`BenchError` with the end of its log if it is gone."""
+        status = self.process.poll()
+        if status is not None:
+            raise BenchError(f"{self._name} ended with {status}:\n{self.said()}")
+
+    def said(self) -> str:
+        return self._log.read_text(errors="replace")[-3000:]
+
+
+@contextlib.contextmanager
+def open_place(say: Say) -> Iterator[Place]:
+    """Make the folder and start the server; whatever happens, both are gone afterwards."""
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="xyn-bench-")))
+        if filesystem(folder) in IN_MEMORY:
+            raise BenchError(
+                "the temporary folder lies in memory, where fsync costs nothing: set TMPDIR to a"
+                " folder on a disk"
+            )
+        say("starting Postgres")
+        server = stack.enter_context(EmbeddedPostgres(folder / "pg", folder / "run"))
+        with connect(server.url) as connection:
+            version = connection.info.parameter_status("server_version") or "unknown"
+            durable = connection.execute(
+                "SELECT setting FROM pg_settings WHERE name IN ('fsync', 'synchronous_commit')"
+            ).fetchall()
+        if {row[0] for row in durable} != {"on"}:
+            raise BenchError(
+                "Postgres does not sync its commits; nothing measured here would count"
+            )
+        with contextlib.ExitStack() as processes:
+            yield Place(folder, server.url, say, processes, version)
+
+
+def connect(url: str) -> psycopg.Connection:
+    """Open a plain psycopg connection: what floors are written with."""
+    with Database(url) as database:
+        return psycopg.connect(database.conninfo, autocommit=True)
+
+
+def wait_for(
+    look: Callable[[], bool], what: str, *, seconds: float, child: Child | None = None
+) -> None:
+    """Look until it is so; :class:`BenchError` after ``seconds``, or when ``child`` is gone."""
+    until = time.monotonic() + seconds
+    while not look():
+        if child is not None:
+            child.check()
+        if time.monotonic() > until:
+            raise BenchError(f"{what} did not happen within {seconds:.0f} s")
+        time.sleep(0.02)

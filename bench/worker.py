@@ -1,0 +1,42 @@
+"""The worker process of a node, with the benchmark's action beside its own.
+
+``python -m bench.worker --home H``: everything but that action is
+:mod:`xyn_reconciler.node.worker_process`. The trap: that module takes the
+registry's function by name, so the registry is changed before it is imported.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from bench.desired import ACTION
+from bench.stamps import light_step
+from xyn_reconciler.action import registry
+from xyn_reconciler.action.context import Action, ActionContext
+from xyn_reconciler.model.capability import ActionSpec
+
+
+class BenchStep:
+    """What a step of the floor does, as an action."""
+
+    spec = ActionSpec(ACTION, "Compute a little and say when", {}, {}, idempotent=True)
+
+    def run(self, inputs: Mapping[str, Any], context: ActionContext) -> dict[str, Any]:  # noqa: ARG002 - an action's shape
+        return light_step(inputs["run"], inputs["index"], inputs["count"])
+
+
+def main() -> None:
+    installed = registry.installed_actions
+
+    def with_ours() -> dict[str, Action]:
+        return {**installed(), ACTION: BenchStep()}
+
+    vars(registry)["installed_actions"] = with_ours
+    from xyn_reconciler.node import worker_process  # noqa: PLC0415 - see the module's trap
+
+    worker_process.main()
+    os._exit(0)  # a step's thread of its own must not hold up the end
+
+
+if __name__ == "__main__":
+    main()
