@@ -154,7 +154,10 @@ def test_whichever_process_is_killed_is_started_again(sturdy: Node, name: str) -
     run = sturdy.wait_for_run(sturdy.run_of(event_id)["run_id"], "completed")
 
     assert run["outputs"]["greeting"] == "Hello, again!"
-    assert {process.name() for process in sturdy.family()} >= {"xyn-node", "xyn-worker", "xyn-web"}
+    # A process takes its name a moment after it is there.
+    assert wait_for(
+        lambda: {p.name() for p in sturdy.family()} >= {"xyn-node", "xyn-worker", "xyn-web"}
+    )
 
 
 def test_the_kill_of_what_watches_postgres_needs_no_hand_work(sturdy: Node) -> None:
