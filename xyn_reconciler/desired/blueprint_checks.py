@@ -234,8 +234,9 @@ def _triggers(report: Report, document: Mapping[str, Any]) -> None:
             continue
         place: Place = ("triggers", index)
         check_condition(report, (*place, "when"), trigger.get("when"), known)
-        key = _mapping(trigger.get("dedupe")).get("key")
-        check_text(report, (*place, "dedupe", "key"), key, known)
+        for calm in ("dedupe", "debounce"):
+            key = _mapping(trigger.get(calm)).get("key")
+            check_text(report, (*place, calm, "key"), key, known)
         for path, value in _mapping(trigger.get("match")).items():
             _match(report, (*place, "match", path), path, value)
         _emitted(report, place, trigger)

@@ -28,7 +28,7 @@ EVENT_FIELDS: Final = (
 """The envelope of an event (seed 29.4)."""
 RUN_FIELDS: Final = ("run_id", "blueprint_id", "revision", "actor")
 """In ``on_failure`` there is ``error`` as well."""
-NODE_FIELDS: Final = ("id", "env_id", "stage")
+NODE_FIELDS: Final = ("id", "env_id", "stage", "vars")
 STEP_FIELDS: Final = ("outputs", "status", "error")
 
 

@@ -82,6 +82,19 @@ class Dedupe(Part):
     """How long the first one counts."""
 
 
+class Debounce(Part):
+    """A run starts once its key has been quiet for a while; it has the last event of the key."""
+
+    noun: ClassVar[str] = "debounce"
+
+    key: Template
+    """What belongs together: ``{{ event.data.host }}``."""
+    quiet: SomeTime
+    """How long no event of the key may come before the run starts."""
+    at_most: Maybe[SomeTime] = None
+    """When it starts all the same, counted from the first event of the key."""
+
+
 class Schedule(Part):
     """Emits the trigger's event at wall-clock times; each slot fires once."""
 
@@ -118,12 +131,17 @@ class Trigger(Part):
     when: Maybe[Condition] = None
     """An expression asked after ``match``."""
     dedupe: Maybe[Dedupe] = None
+    debounce: Maybe[Debounce] = None
     schedule: Maybe[Schedule] = None
 
     @model_validator(mode="after")
     def _comes_from_somewhere(self) -> Self:
         if self.event_type is None and self.schedule is None:
             raise PydanticCustomError("missing_key", "a trigger needs an event_type or a schedule")
+        if self.dedupe is not None and self.debounce is not None:
+            raise PydanticCustomError(
+                "bad_value", "a trigger has dedupe (the first event runs) or debounce (the last)"
+            )
         return self
 
     @property

@@ -195,18 +195,27 @@ CRON_WORDS: Final = {
 _ANY_MONDAY: Final = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
 
 
+_CRON_FIELDS = "minute, hour, day of month, month, day of week"
+
+
 def _cron(text: str) -> str:
     if text.startswith("@") and text not in CRON_WORDS:
         raise PydanticCustomError(
             "bad_cron", "known names are {names}", {"names": ", ".join(sorted(CRON_WORDS))}
         )
+    expression = CRON_WORDS.get(text, text)
+    if len(expression.split()) != _CRON_FIELDS.count(",") + 1:
+        # CronSim takes a sixth field, seconds, which Debian's cron does not know.
+        raise PydanticCustomError(
+            "bad_cron", "a cron expression has five fields: {fields}", {"fields": _CRON_FIELDS}
+        )
     try:
-        CronSim(CRON_WORDS.get(text, text), _ANY_MONDAY)
+        CronSim(expression, _ANY_MONDAY)
     except CronSimError as error:
         raise PydanticCustomError(
             "bad_cron",
-            "a cron expression has minute, hour, day of month, month, day of week: {why}",
-            {"why": str(error).lower()},
+            "a cron expression has {fields}: {why}",
+            {"fields": _CRON_FIELDS, "why": str(error).lower()},
         ) from error
     return text
 

@@ -7,6 +7,7 @@ from pydantic import Field
 from xyn_reconciler.model.document import (
     DocumentId,
     EgressRule,
+    Json,
     Maybe,
     NodeId,
     Part,
@@ -80,6 +81,8 @@ class Node(Part):
     auth: Maybe[Literal["open", "required"]] = None
     """``open``: no token makes one ``operator``; default on dev and test. ``required``: on prod."""
     limits: Maybe[Limits] = None
+    vars: dict[DocumentId, Json] = Field(default_factory=dict)
+    """Values that blueprints read as ``node.vars.<name>``: what differs from node to node."""
     follow: Literal["origin", "none"] = "origin"
     """Whether a clone fetches its origin's ``main``, or goes its own way."""
 

@@ -136,6 +136,7 @@ class PlanNode(_Frozen):
     stage: str
     egress: tuple[str, ...] = ()
     providers: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    vars: dict[str, Any] = Field(default_factory=dict)
     limits: dict[str, float] = Field(default_factory=dict)
     """``max_steps`` (count), ``run_timeout`` (seconds), ``artifact_max`` and ``artifact_quota``
     (bytes)."""

@@ -18,7 +18,9 @@ from xyn_reconciler.run.sweep import sweep
 from xyn_reconciler.service.context import Context
 from xyn_reconciler.store import dispatch
 from xyn_reconciler.store.push_hook import HookServer, hook_socket, install_hooks
+from xyn_reconciler.trigger.schedule import Clockwork
 
+CLOCK_SECONDS: Final = 1
 SWEEP_SECONDS: Final = 2
 FOLLOW_SECONDS: Final = 30
 MAINTAIN_SECONDS: Final = 600
@@ -68,6 +70,8 @@ def _ticks(context: Context, home: Home) -> BackgroundScheduler:
     scheduler = BackgroundScheduler(
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
     )
+    clock = Clockwork(context.intake)
+    scheduler.add_job(_tick(lambda: _clock(context, clock)), "interval", seconds=CLOCK_SECONDS)
     scheduler.add_job(_tick(lambda: _sweep(context)), "interval", seconds=SWEEP_SECONDS)
     scheduler.add_job(
         _tick(context.repository.maintain), "interval", seconds=MAINTAIN_SECONDS, jitter=60
@@ -77,6 +81,11 @@ def _ticks(context: Context, home: Home) -> BackgroundScheduler:
         follower = Follower(context.database, context.repository, origin, context.reconciler.notice)
         scheduler.add_job(_tick(follower.look), "interval", seconds=FOLLOW_SECONDS)
     return scheduler
+
+
+def _clock(context: Context, clock: Clockwork) -> None:
+    with context.database.begin() as connection:
+        clock.tick(connection, context.clock())
 
 
 def _sweep(context: Context) -> None:

@@ -47,6 +47,7 @@ def _settings(node: Node, *, primary: bool) -> Settings:
             for name, provider in node.providers.items()
         },
         "labels": list(node.labels),
+        "vars": dict(node.vars),
         "primary": primary,
         "follow": node.follow,
     }

@@ -9,6 +9,7 @@ send; :func:`storable` is for every text that comes from outside. ``data`` and
 ``resource`` are JSON and keep them.
 """
 
+import base64
 import datetime as dt
 import uuid
 from collections.abc import Sequence
@@ -20,26 +21,59 @@ from sqlalchemy import ColumnElement, func, select, text, tuple_
 from xyn_reconciler.model.event import Event
 from xyn_reconciler.store.database import Connection
 from xyn_reconciler.store.json_text import dumps
+from xyn_reconciler.store.notice import OUTBOX
 from xyn_reconciler.store.tables import EventRow, RunRow
 
-_INSERT = text(
+_INTO = (
     "INSERT INTO events (event_id, event_name, occurred_at, created_at, env_id, actor,"
     " correlation_id, run_id, step_id, resource, data, source, delivery_id, delivery_item,"
     " content_type, raw, hops, revision)"
-    " SELECT id, name, occurred, CAST(:now AS timestamptz), env, actor, correlation, run, step,"
-    " CAST(resource AS json), CAST(data AS json), source, delivery, item, content, raw, hops,"
-    " coalesce(CAST(:revision AS text), (SELECT last_applied_revision FROM node))"
-    # Arrays, not one VALUES per row: the statement is the same for any number of events.
-    " FROM unnest(CAST(:id AS uuid[]), CAST(:name AS text[]), CAST(:occurred AS timestamptz[]),"
-    " CAST(:env AS text[]), CAST(:actor AS text[]), CAST(:correlation AS text[]),"
-    " CAST(:run AS uuid[]), CAST(:step AS uuid[]), CAST(:resource AS text[]),"
-    " CAST(:data AS text[]), CAST(:source AS text[]), CAST(:delivery AS text[]),"
-    " CAST(:item AS bigint[]), CAST(:content AS text[]), CAST(:raw AS bytea[]),"
-    " CAST(:hops AS bigint[]))"
-    " AS new (id, name, occurred, env, actor, correlation, run, step, resource, data, source,"
-    " delivery, item, content, raw, hops)"
-    " ON CONFLICT (source, delivery_id, delivery_item) WHERE delivery_id IS NOT NULL DO NOTHING"
+)
+
+
+def _rows(given: str) -> str:
+    """The SQL of rows that one parameter holds as JSON: a statement for any number of them."""
+    return (
+        " SELECT id, name, occurred, CAST(:now AS timestamptz), env, actor, correlation, run, step,"  # noqa: S608 - names from here
+        " CAST(resource AS json), CAST(data AS json), source, delivery, item, content,"
+        " decode(raw, 'base64'), hops,"
+        " coalesce(CAST(:revision AS text), node.last_applied_revision)"
+        f" FROM json_to_recordset(CAST(:{given} AS json)) AS given (id uuid, name text,"
+        " occurred timestamptz, env text, actor text, correlation text, run uuid, step uuid,"
+        " resource text, data text, source text, delivery text, item bigint, content text,"
+        " raw text, hops bigint, cause uuid) LEFT JOIN node ON true"
+    )
+
+
+_ONCE = " ON CONFLICT (source, delivery_id, delivery_item) WHERE delivery_id IS NOT NULL DO NOTHING"
+_OUTBOX = (
+    "INSERT INTO outbox (kind, subject, created_at)"
+    " SELECT kind, subject, CAST(:now AS timestamptz) FROM"
+)
+_TELL = "(SELECT pg_notify(CAST(:outbox AS text), '') WHERE EXISTS (SELECT FROM waiting))"
+
+_INSERT = text(
+    f"{_INTO}{_rows('events')}{_ONCE}"  # noqa: S608 - as above
     " RETURNING event_id, (SELECT database_id FROM node), (SELECT applied_sequence FROM node)"
+)
+
+_ARRIVE = text(
+    f"WITH stored AS ({_INTO}{_rows('events')}"  # noqa: S608 - as above
+    " WHERE node.database_id = :database AND node.applied_sequence = :sequence"
+    f"{_ONCE} RETURNING event_id),"
+    # Rows that a statement inserts are not seen by the rest of it: RETURNING hands them on.
+    f" told AS ({_INTO}{_rows('told')}"
+    " WHERE given.cause IN (SELECT event_id FROM stored) RETURNING event_id),"
+    f" waiting AS ({_OUTBOX} (SELECT 'event' AS kind, event_id AS subject FROM stored UNION ALL"
+    " SELECT 'event', event_id FROM told) AS new RETURNING id)"
+    " SELECT database_id, applied_sequence, ARRAY(SELECT event_id FROM stored)"
+    f", {_TELL} FROM node"
+)
+
+_TOLD = text(
+    f"WITH told AS ({_INTO}{_rows('events')}),"  # noqa: S608 - as above
+    f" waiting AS ({_OUTBOX} unnest(CAST(:kinds AS text[]), CAST(:subjects AS uuid[]))"
+    f" AS new (kind, subject) RETURNING id) SELECT database_id, applied_sequence, {_TELL} FROM node"
 )
 
 _COLUMNS = (
@@ -100,37 +134,100 @@ def insert_events(
 ) -> Inserted:
     """Write events in one statement; ``revision`` defaults to the one that is active.
 
-    A delivery that another transaction is just writing is waited for. To keep
-    two batches from waiting for one another, rows go in in the deliveries' order.
+    A delivery that another transaction is just writing is waited for.
     """
     if not events:
         return Inserted([], None)
-    rows = sorted(events, key=lambda e: (e.source, e.delivery_id or "", e.delivery_item))
-    found = connection.execute(
-        _INSERT,
-        {
-            "now": now,
-            "revision": revision,
-            "id": [event.event_id for event in rows],
-            "name": [event.event_name for event in rows],
-            "occurred": [event.occurred_at for event in rows],
-            "env": [event.env_id for event in rows],
-            "actor": [storable(event.actor) for event in rows],
-            "correlation": [storable(event.correlation_id) for event in rows],
-            "run": [event.run_id for event in rows],
-            "step": [event.step_id for event in rows],
-            "resource": [None if e.resource is None else dumps(e.resource) for e in rows],
-            "data": [dumps(event.data) for event in rows],
-            "source": [event.source for event in rows],
-            "delivery": [_optional(event.delivery_id) for event in rows],
-            "item": [event.delivery_item for event in rows],
-            "content": [_optional(event.content_type) for event in rows],
-            "raw": [event.raw for event in rows],
-            "hops": [event.hops for event in rows],
-        },
-    ).all()
+    given = {"events": _json_rows(_in_order(events)), "now": now, "revision": revision}
+    found = connection.execute(_INSERT, given).all()
     position = (found[0][1], found[0][2]) if found else None
     return Inserted([row[0] for row in found], position)
+
+
+def arrive(
+    connection: Connection,
+    events: Sequence[Event],
+    told: Sequence[tuple[Event, uuid.UUID]],
+    *,
+    position: tuple[uuid.UUID, int],
+    now: dt.datetime,
+) -> Inserted:
+    """Write what came, what is told of it, and what is to be recorded, in one statement.
+
+    ``told`` are events that follow from one of ``events`` (its id beside each); where that had
+    come before they are left out. If ``position`` is not the one in force nothing is written,
+    and the answer names the one that is.
+    """
+    row = connection.execute(
+        _ARRIVE,
+        {
+            "now": now,
+            "revision": None,
+            "database": position[0],
+            "sequence": position[1],
+            "outbox": OUTBOX,
+            "events": _json_rows(_in_order(events)),
+            "told": dumps([_json_row(event) | {"cause": str(cause)} for event, cause in told]),
+        },
+    ).one()
+    return Inserted(list(row[2]), (row[0], row[1]))
+
+
+def insert_told(
+    connection: Connection,
+    events: Sequence[Event],
+    recorded: Sequence[tuple[str, uuid.UUID]],
+    *,
+    now: dt.datetime,
+) -> tuple[uuid.UUID, int] | None:
+    """Write the platform's own events, and ask for records of (kind, subject), in one statement.
+
+    Gives ``node.database_id`` and ``applied_sequence`` as seen there; ``None`` without a node.
+    """
+    row = connection.execute(
+        _TOLD,
+        {
+            "now": now,
+            "revision": None,
+            "outbox": OUTBOX,
+            "kinds": [kind for kind, _ in recorded],
+            "subjects": [subject for _, subject in recorded],
+            "events": _json_rows(events),
+        },
+    ).one_or_none()
+    return None if row is None else (row[0], row[1])
+
+
+def _in_order(events: Sequence[Event]) -> list[Event]:
+    """In the deliveries' order, so that two batches never wait for one another."""
+    return sorted(events, key=lambda e: (e.source, e.delivery_id or "", e.delivery_item))
+
+
+def _json_rows(events: Sequence[Event]) -> str:
+    # One text, not an array a column: psycopg writes arrays in Python, item by item.
+    return dumps([_json_row(event) for event in events])
+
+
+def _json_row(event: Event) -> dict[str, Any]:
+    return {
+        "id": str(event.event_id),
+        "name": event.event_name,
+        "occurred": event.occurred_at.isoformat(),
+        "env": event.env_id,
+        "actor": storable(event.actor),
+        "correlation": storable(event.correlation_id),
+        "run": None if event.run_id is None else str(event.run_id),
+        "step": None if event.step_id is None else str(event.step_id),
+        # JSON in JSON: reading rows, Postgres would take U+0000 in them for an error.
+        "resource": None if event.resource is None else dumps(event.resource),
+        "data": dumps(event.data),
+        "source": event.source,
+        "delivery": _optional(event.delivery_id),
+        "item": event.delivery_item,
+        "content": _optional(event.content_type),
+        "raw": None if event.raw is None else base64.b64encode(event.raw).decode(),
+        "hops": event.hops,
+    }
 
 
 def find_delivery(

@@ -139,6 +139,8 @@ class RunRow(Base):
     cancelled_by: Mapped[str | None]
     record_commit: Mapped[str | None]
     """The commit that holds this run's newest record."""
+    concurrency_key: Mapped[str | None]
+    """Runs of one key share a limit; one that has started and not ended holds a slot of it."""
 
 
 class StepRow(Base):
@@ -231,3 +233,81 @@ class OutboxRow(Base):
     kind: Mapped[str]
     subject: Mapped[uuid.UUID]
     created_at: Mapped[dt.datetime]
+
+
+class ScheduleRow(Base):
+    """A schedule of a blueprint that is live here."""
+
+    __tablename__ = "schedules"
+    blueprint_id: Mapped[str] = mapped_column(primary_key=True)
+    trigger_index: Mapped[int] = mapped_column(primary_key=True)
+    cron: Mapped[str]
+    timezone: Mapped[str]
+    missed: Mapped[str]
+    event_name: Mapped[str]
+    looked_until: Mapped[dt.datetime]
+    """Every slot up to here has fired, or was passed over as ``missed`` says."""
+    next_at: Mapped[dt.datetime | None]
+    """The first slot after ``looked_until``; ``None`` where there is none."""
+
+
+class DedupeWindowRow(Base):
+    """The run that suppresses further events of a key, and until when."""
+
+    __tablename__ = "dedupe_windows"
+    blueprint_id: Mapped[str] = mapped_column(primary_key=True)
+    trigger_index: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    run_id: Mapped[uuid.UUID]
+    ends_at: Mapped[dt.datetime]
+
+
+class DebouncedRow(Base):
+    """The newest event of a key, which starts its run when the key has been quiet."""
+
+    __tablename__ = "debounced"
+    blueprint_id: Mapped[str] = mapped_column(primary_key=True)
+    trigger_index: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    event_id: Mapped[uuid.UUID]
+    before_id: Mapped[uuid.UUID | None]
+    """The event whose place it took."""
+    first_at: Mapped[dt.datetime]
+    due_at: Mapped[dt.datetime]
+
+
+class SuppressionRow(Base):
+    """A trigger that fitted an event and started nothing."""
+
+    __tablename__ = "suppressions"
+    event_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    blueprint_id: Mapped[str] = mapped_column(primary_key=True)
+    trigger_index: Mapped[int]
+    reason: Mapped[str]
+    """``dedupe``, ``debounce``, or ``invalid``: it could not be compiled."""
+    key: Mapped[str | None]
+    detail: Mapped[str | None]
+    run_id: Mapped[uuid.UUID | None]
+    """The run in whose favour; of ``debounce`` when that has started."""
+    created_at: Mapped[dt.datetime]
+
+
+class FootprintRow(Base):
+    """How much of one thing a step, or the run itself, used up (seed 5.3); a month, a partition."""
+
+    __tablename__ = "footprints"
+    run_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    """The step's key; empty for what is the run's own."""
+    metric: Mapped[str] = mapped_column(primary_key=True)
+    """``run.count``, ``step.count``, ``wall_ms``, ``tokens_in`` ..."""
+    source_kind: Mapped[str]
+    """``blueprint``, or the step's kind."""
+    source_ref: Mapped[str]
+    """The blueprint's id, the action's name, ``provider/model``, or the step's key."""
+    quantity: Mapped[float]
+    unit: Mapped[str]
+    class_: Mapped[str] = mapped_column("class")
+    """What policies look at (seed 5.3.4)."""
+    dims: Mapped[Json | None]
+    occurred_at: Mapped[dt.datetime] = mapped_column(primary_key=True)

@@ -44,6 +44,11 @@ class View:
     """Text by path."""
 
     @property
+    def position(self) -> tuple[uuid.UUID, int]:
+        """The database, and how many revisions had been applied in it."""
+        return self.database_id, self.sequence
+
+    @property
     def starts_runs(self) -> bool:
         """Whether events start runs: not in shadow, suspended, or before the first revision."""
         return self.plan_node is not None and self.settings["mode"] == "active"
@@ -71,6 +76,11 @@ class ActiveState:
         """What an applying transaction read, and that transaction's id."""
         self._lock = threading.Lock()
 
+    @property
+    def held(self) -> View | None:
+        """The newest picture that is known to be committed; it may be old by now."""
+        return self._view
+
     def view(self, connection: Connection) -> View:
         """Give the picture that belongs to this transaction."""
         with self._lock:
@@ -79,13 +89,13 @@ class ActiveState:
     def view_at(self, connection: Connection, position: tuple[uuid.UUID, int]) -> View:
         """As :meth:`view`, for a caller who has read the position: free if it is the one held."""
         held = self._view
-        if held is not None and _key(held) == position:
+        if held is not None and held.position == position:
             return held
         return self.view(connection)
 
     def _view_of(self, connection: Connection, node: NodeState) -> View:
         held = self._settled(connection, node)
-        if held is not None and _key(held) == _node_key(node) and node.uncommitted is None:
+        if held is not None and held.position == _node_key(node) and node.uncommitted is None:
             return held
         while True:
             view = _renewed(connection, held, node)
@@ -110,10 +120,6 @@ class ActiveState:
                 self._view = view
             self._pending = None
         return self._view
-
-
-def _key(view: View) -> tuple[uuid.UUID, int]:
-    return view.database_id, view.sequence
 
 
 def _node_key(node: NodeState) -> tuple[uuid.UUID, int]:
@@ -192,5 +198,6 @@ def _plan_node(settings: Mapping[str, Any]) -> PlanNode:
         stage=settings["stage"],
         egress=tuple(settings["egress"]),
         providers=settings["providers"],
+        vars=settings["vars"],
         limits=settings["limits"],
     )

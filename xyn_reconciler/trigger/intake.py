@@ -5,17 +5,18 @@ person starts (:meth:`Intake.start_run`); every loop hands in the platform's own
 events (:meth:`Intake.emit`). Whoever calls owns the transaction: what is answered
 after its commit is never lost (promise P1), and nothing is half done.
 
-The trap: runs may themselves be events that start runs. Three things end that:
-:data:`~.match.MAX_HOPS`, that a platform event about a run never starts that
-run's own blueprint, and that events of runs which a platform event started
-start nothing (two blueprints on ``xyn.run.*`` would double with every hop).
+What follows is decided with the picture of the active revision that is held in
+memory, and written only if that picture is still the one in force: an event that
+starts nothing is one statement. :mod:`.consequences` says what follows,
+:mod:`.gather` lets concurrent requests share a transaction.
+
+The trap: of parallel copies of a delivery the second waits in its insert for the
+first to commit; until then nobody may have decided that it starts something.
 """
 
 import datetime as dt
-import logging
 import uuid
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
@@ -23,27 +24,32 @@ from xyn_reconciler.model import ids
 from xyn_reconciler.model.capability import CompileRun
 from xyn_reconciler.model.errors import ConflictError, InvalidError, NotFoundError, XynError
 from xyn_reconciler.model.event import Event
-from xyn_reconciler.model.internal_events import (
-    RECORDED_WITH_THEIR_RUN,
-    EventReceived,
-    RunCreated,
-    RunFailed,
-    internal_event,
-)
+from xyn_reconciler.model.internal_events import RECORDED_WITH_THEIR_RUN, EventReceived
 from xyn_reconciler.model.run import canonical
 from xyn_reconciler.store import dispatch, outbox
 from xyn_reconciler.store import events as event_store
 from xyn_reconciler.store import runs as run_store
-from xyn_reconciler.store.database import Connection
+from xyn_reconciler.store import suppressions as storm_store
+from xyn_reconciler.store.database import Connection, Database
 from xyn_reconciler.store.desired import Document
+from xyn_reconciler.store.events import StoredEvent
 from xyn_reconciler.store.runs import NewRun
+from xyn_reconciler.store.suppressions import Key, Suppression
 from xyn_reconciler.trigger import delivery_ids, event_names
 from xyn_reconciler.trigger.active import ActiveState, View
+from xyn_reconciler.trigger.consequences import (
+    PLATFORM,
+    Consequences,
+    Following,
+    received,
+    tell_of,
+)
+from xyn_reconciler.trigger.gather import Gathering
 from xyn_reconciler.trigger.match import MAX_HOPS, Explanation
+from xyn_reconciler.trigger.pressure import Headroom, Pressure
 
-PLATFORM: Final = "xyn"
-
-logger = logging.getLogger(__name__)
+HERE: Final = ""
+"""For the ``env_id`` of an event from outside: intake writes the node's own."""
 
 
 class IdempotencyKeyReusedError(ConflictError):
@@ -87,16 +93,8 @@ class Receipt:
     run_ids: list[uuid.UUID]
     held: list[str] = field(default_factory=list)
     """What would have started, and why it did not."""
-
-
-@dataclass(slots=True)
-class _Consequences:
-    """What follows from events, to be written in one go."""
-
-    runs: list[NewRun] = field(default_factory=list)
-    events: list[Event] = field(default_factory=list)
-    held: list[str] = field(default_factory=list)
-    started_by_platform: set[uuid.UUID] = field(default_factory=set)
+    stored: list[StoredEvent] = field(default_factory=list)
+    """Those that are new, as they were stored."""
 
 
 def _utc_now() -> dt.datetime:
@@ -119,6 +117,9 @@ class Intake:
         self._clock = clock
         self._new_id = new_id
         self._active = ActiveState()
+        self._pressure = Pressure()
+        self.headroom = Headroom()
+        self._gathering: Gathering[Event, Receipt] = Gathering(self.take_in_each)
 
     def view(self, connection: Connection) -> View:
         """Give the active blueprints and node settings as this transaction sees them."""
@@ -127,6 +128,8 @@ class Intake:
     def explain(self, connection: Connection, event: Event) -> list[Explanation]:
         """Say of every trigger why this event fits it, or does not."""
         return self._active.view(connection).index.explain(event)
+
+    # ── from outside ─────────────────────────────────────────────────────────────────────────
 
     def take_in(self, connection: Connection, events: Sequence[Event]) -> Receipt:
         """Store events from outside and start what they trigger.
@@ -137,35 +140,88 @@ class Intake:
         """
         for event in events:
             event_names.refuse_reserved(event.event_name)
-        clean, now = [self._redacted(event) for event in events], self._clock()
-        # Of parallel copies one gets past this statement; the others wait here for it.
-        stored = event_store.insert_events(connection, clean, now=now)
+        (receipt,) = self.take_in_each(connection, [events])
+        if isinstance(receipt, XynError):
+            raise receipt
+        return receipt
+
+    def take_in_together(self, database: Database, events: Sequence[Event]) -> Receipt:
+        """As :meth:`take_in`, in a transaction shared with whoever comes at the same time.
+
+        What is answered is committed.
+        """
+        for event in events:
+            event_names.refuse_reserved(event.event_name)
+        return self._gathering.do(database, events)
+
+    def take_in_each(
+        self, connection: Connection, groups: Sequence[Sequence[Event]]
+    ) -> list[Receipt | XynError]:
+        """Take in what several senders sent, in one transaction; each has its own answer.
+
+        An error is that of its group alone. The names have been looked at already.
+        """
+        now = self._clock()
+        view = self._active.held or self._active.view(connection)
+        while True:
+            given = [[self._redacted(event, view.env_id) for event in group] for group in groups]
+            arriving = [event for group in given for event in group]
+            loud = {event.event_id for event in arriving if not _is_quiet(view, event)}
+            stored = event_store.arrive(
+                connection,
+                arriving,
+                [(received(e, 0, now), e.event_id) for e in arriving if e.event_id not in loud],
+                position=view.position,
+                now=now,
+            )
+            if stored.position == view.position:
+                break
+            # Another revision is active by now: nothing was written, and it may be decided anew.
+            view = self._active.view(connection)
         new = set(stored.event_ids)
-        fresh = [event for event in clean if event.event_id in new]
-        follows = _Consequences()
-        if stored.position is not None:
-            view = self._active.view_at(connection, stored.position)
-            follows = self._consequences(connection, view, fresh, now)
-        self._save(connection, follows, fresh, now)
-        return Receipt(
-            event_ids=_ids(connection, clean, fresh),
-            duplicate=bool(clean) and not fresh,
-            run_ids=[run.run_id for run in follows.runs],
-            held=follows.held,
+        follows = Following(connection, view, self._run_for(now), now).follow(
+            event for event in arriving if event.event_id in loud and event.event_id in new
         )
+        self._save(connection, follows, now)
+        return [self._receipt(connection, group, new, view, follows, now) for group in given]
+
+    def _receipt(
+        self,
+        connection: Connection,
+        group: Sequence[Event],
+        new: set[uuid.UUID],
+        view: View,
+        follows: Consequences,
+        now: dt.datetime,
+    ) -> Receipt | XynError:
+        fresh = [event for event in group if event.event_id in new]
+        try:
+            event_ids = _ids(connection, group, fresh)
+        except IdempotencyKeyReusedError as error:
+            return error
+        return Receipt(
+            event_ids=event_ids,
+            duplicate=bool(group) and not fresh,
+            run_ids=[run for event in fresh for run in follows.started_by.get(event.event_id, ())],
+            held=[why for event in fresh for why in follows.held.get(event.event_id, ())],
+            stored=[StoredEvent(event, now, view.revision, None) for event in fresh],
+        )
+
+    # ── from the platform itself ─────────────────────────────────────────────────────────────
 
     def emit(self, connection: Connection, events: Sequence[Event]) -> None:
         """Store the platform's own events and start what they trigger (``model.EmitEvents``)."""
-        now = self._clock()
-        clean = [self._redacted(event) for event in events]
-        stored = event_store.insert_events(connection, clean, now=now)
-        if stored.position is None:
+        if not events:
             return
-        view = self._active.view_at(connection, stored.position)
-        follows = _Consequences()
+        now = self._clock()
+        clean = [self._redacted(event, event.env_id) for event in events]
+        position = event_store.insert_told(connection, clean, _recorded(clean, ()), now=now)
+        if position is None:
+            return
+        view = self._active.view_at(connection, position)
         if any(view.index.waits_for(event.event_name) for event in clean):
-            follows = self._consequences(connection, view, clean, now)
-        self._save(connection, follows, clean, now)
+            follows = Following(connection, view, self._run_for(now), now).follow(clean)
+            self._save(connection, follows, now)
 
     def start_run(
         self,
@@ -210,12 +266,35 @@ class Intake:
         run = replace(run, name=name or run.name, priority=priority)
         if run_store.insert_runs(connection, [run]):
             dispatch.enqueue(connection, run.run_id, priority=priority)
-            self.emit(connection, [_created(run, view.env_id, now)])
+            # No event's record names it: it has one of its own from the start (promise P4).
+            outbox.put(connection, "run", [run.run_id], now)
+            self.emit(connection, tell_of(run, view.env_id, now))
         return run.run_id
 
-    def _redacted(self, event: Event) -> Event:
+    def start_paused(self, connection: Connection, key: Key, event: Event) -> uuid.UUID | None:
+        """Start the run that waited for its key to be quiet, if that is still wanted here."""
+        view, now = self._active.view(connection), self._clock()
+        wanted = view.starts_runs and view.index.is_live(key[0])
+        try:
+            run = self._run_for(now)(view, key[0], event) if wanted else None
+        except XynError as error:
+            _suppress_paused(connection, key, event, f"cannot be compiled: {error.message}", now)
+            return None
+        if run is None:
+            _suppress_paused(connection, key, event, "its triggers are not live here now", now)
+            return None
+        told = tell_of(run, event.env_id, now)
+        self._save(connection, Consequences(runs=[run]), now)
+        storm_store.name_run(connection, key, run.run_id)
+        self.emit(connection, told)
+        return run.run_id
+
+    # ── both ─────────────────────────────────────────────────────────────────────────────────
+
+    def _redacted(self, event: Event, env_id: str) -> Event:
         return replace(
             event,
+            env_id=env_id,
             delivery_id=None
             if event.delivery_id is None
             else delivery_ids.fitted(event.delivery_id),
@@ -224,68 +303,20 @@ class Intake:
             raw=None if event.raw is None else self._redactor.bytes(event.raw),
         )
 
-    def _consequences(
-        self, connection: Connection, view: View, events: Sequence[Event], now: dt.datetime
-    ) -> _Consequences:
-        """Match events, and the events that follow from them, until nothing more follows."""
-        follows = _Consequences()
-        waiting = deque(events)
-        while waiting:
-            event = waiting.popleft()
-            started = self._start_matching(connection, view, event, now, follows)
-            told = [internal for run in started for internal in _told(run, event.env_id, now)]
-            if event.source != PLATFORM:
-                told.append(_received(event, len(started), now))
-            follows.runs += started
-            follows.events += told
-            waiting += (each for each in told if view.index.waits_for(each.event_name))
-        return follows
+    def _run_for(self, now: dt.datetime) -> Callable[[View, str, Event], NewRun]:
+        def run_for(view: View, blueprint_id: str, event: Event) -> NewRun:
+            return self._new_run(
+                view,
+                view.blueprints[blueprint_id],
+                run_id=self._new_id(),
+                event=event,
+                given=None,
+                actor=event.actor,
+                correlation_id=event.correlation_id,
+                now=now,
+            )
 
-    def _start_matching(
-        self,
-        connection: Connection,
-        view: View,
-        event: Event,
-        now: dt.datetime,
-        follows: _Consequences,
-    ) -> list[NewRun]:
-        if event.hops >= MAX_HOPS and view.index.waits_for(event.event_name):
-            _hold(follows, f"{event.event_name}: {event.hops} runs lie behind it: a loop")
-        matches = view.index.matches(event) if view.starts_runs else []
-        if matches and self._is_echo(connection, event, follows):
-            _hold(follows, f"{event.event_name}: its run was itself started by a platform event")
-            return []
-        started = []
-        for match in matches:
-            if event.source == PLATFORM and event.data.get("blueprint_id") == match.blueprint_id:
-                _hold(follows, f"{match.blueprint_id}: {event.event_name} tells of its own run")
-                continue
-            try:
-                run = self._new_run(
-                    view,
-                    view.blueprints[match.blueprint_id],
-                    run_id=self._new_id(),
-                    event=event,
-                    given=None,
-                    actor=event.actor,
-                    correlation_id=event.correlation_id,
-                    now=now,
-                )
-            except XynError as error:
-                # One blueprint's trouble must not lose the event or the other blueprints' runs.
-                _hold(follows, f"{match.blueprint_id}: cannot be compiled: {error.message}")
-                continue
-            started.append(run)
-            if event.source == PLATFORM:
-                follows.started_by_platform.add(run.run_id)
-        return started
-
-    def _is_echo(self, connection: Connection, event: Event, follows: _Consequences) -> bool:
-        if event.source != PLATFORM or event.run_id is None:
-            return False
-        if event.run_id in follows.started_by_platform:
-            return True
-        return bool(event_store.runs_started_by_the_platform(connection, [event.run_id]))
+        return run_for
 
     def _new_run(
         self,
@@ -326,29 +357,40 @@ class Intake:
             error=compiled.error,
         )
 
-    def _save(
-        self,
-        connection: Connection,
-        follows: _Consequences,
-        stored: Sequence[Event],
-        now: dt.datetime,
-    ) -> None:
+    def _save(self, connection: Connection, follows: Consequences, now: dt.datetime) -> None:
         """Write what follows from events that are stored already, and what is to be recorded."""
-        event_store.insert_events(connection, follows.events, now=now)
-        run_store.insert_runs(connection, follows.runs)
-        for run in follows.runs:
-            if run.error is None:
-                dispatch.enqueue(connection, run.run_id, priority=run.priority)
-        told = [*stored, *follows.events]
-        alone = [event.event_id for event in told if not _stands_in_its_run(event)]
-        outbox.put(connection, "event", alone, now)
-        ended = [run.run_id for run in follows.runs if run.error is not None]
-        outbox.put(connection, "run", ended, now)
+        recorded = _recorded(follows.told, follows.runs)
+        if follows.told or recorded:
+            event_store.insert_told(connection, follows.told, recorded, now=now)
+        if follows.runs:
+            run_store.insert_runs(connection, follows.runs)
+            slowed = self._pressure.slowed(connection, now)
+            dispatch.enqueue_many(
+                connection,
+                [
+                    (run.run_id, run.priority - slowed.get(run.blueprint_id, 0))
+                    for run in follows.runs
+                    if run.error is None
+                ],
+            )
+        storm_store.suppress(connection, follows.suppressions, now=now)
 
 
-def _hold(follows: _Consequences, reason: str) -> None:
-    follows.held.append(reason)
-    logger.warning("nothing started: %s", reason)
+def _is_quiet(view: View, event: Event) -> bool:
+    """Whether nothing at all follows from an event but that it was received."""
+    if view.index.waits_for(EventReceived.event_name):
+        return False
+    if not view.starts_runs:
+        return event.hops < MAX_HOPS
+    return not (event.hops >= MAX_HOPS or view.index.matches(event))
+
+
+def _recorded(told: Iterable[Event], runs: Iterable[NewRun]) -> list[tuple[str, uuid.UUID]]:
+    """What the committer is asked to record: (kind, subject)."""
+    return [
+        *(("event", event.event_id) for event in told if not _stands_in_its_run(event)),
+        *(("run", run.run_id) for run in runs if run.error is not None),
+    ]
 
 
 def _stands_in_its_run(event: Event) -> bool:
@@ -359,54 +401,18 @@ def _stands_in_its_run(event: Event) -> bool:
     )
 
 
-def _created(run: NewRun, env_id: str, now: dt.datetime) -> Event:
-    return internal_event(
-        RunCreated(
-            blueprint_id=run.blueprint_id,
-            revision=run.revision,
-            event_id=None if run.event_id is None else str(run.event_id),
-        ),
-        resource_id=str(run.run_id),
-        env_id=env_id,
-        now=now,
-        correlation_id=run.correlation_id,
-        actor=run.actor,
-        run_id=run.run_id,
-        hops=run.hops,
+def _suppress_paused(
+    connection: Connection, key: Key, event: Event, detail: str, now: dt.datetime
+) -> None:
+    suppression = Suppression(
+        event_id=event.event_id,
+        blueprint_id=key[0],
+        trigger_index=key[1],
+        reason="invalid",
+        key=key[2],
+        detail=detail,
     )
-
-
-def _told(run: NewRun, env_id: str, now: dt.datetime) -> list[Event]:
-    created = _created(run, env_id, now)
-    if run.error is None:
-        return [created]
-    failed = internal_event(
-        RunFailed(
-            blueprint_id=run.blueprint_id,
-            code=str(run.error.get("code", "invalid_inputs")),
-            message=str(run.error.get("message", "")),
-            step=None,
-        ),
-        resource_id=str(run.run_id),
-        env_id=env_id,
-        now=now,
-        correlation_id=run.correlation_id,
-        run_id=run.run_id,
-        hops=run.hops,
-    )
-    return [created, failed]
-
-
-def _received(event: Event, runs: int, now: dt.datetime) -> Event:
-    return internal_event(
-        EventReceived(name=event.event_name, source=event.source, runs=runs),
-        resource_id=str(event.event_id),
-        env_id=event.env_id,
-        now=now,
-        correlation_id=event.correlation_id,
-        actor=event.actor,
-        hops=event.hops,
-    )
+    storm_store.suppress(connection, [suppression], now=now)
 
 
 def _ids(connection: Connection, given: Sequence[Event], fresh: Sequence[Event]) -> list[uuid.UUID]:

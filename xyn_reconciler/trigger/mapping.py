@@ -6,8 +6,9 @@ cannot be mapped is :class:`MappingError` with the source, the key and the
 reason; no body of a stranger raises anything else.
 
 The traps: headers that carry a credential or a signature are taken away before
-an expression could copy them; and what ``redact`` takes out of ``data`` stands
-in the raw body too, so that is written anew without it.
+an expression could copy them; what ``redact`` takes out of ``data`` stands in
+the raw body too, so that is written anew without it; and an item with a
+delivery id of its own is the same wherever it stands in the next delivery.
 """
 
 import datetime as dt
@@ -19,7 +20,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qs
 
-from xyn_reconciler.desired.expression import render_value
+from xyn_reconciler.desired.expression import (
+    InvalidExpressionError,
+    parse_template,
+    references,
+    render_value,
+)
 from xyn_reconciler.desired.values import JSON, ExpressionError, text
 from xyn_reconciler.model.errors import InvalidError
 from xyn_reconciler.model.event import Event
@@ -84,6 +90,7 @@ def map_delivery(
         "source": {"id": name},
     }
     listed = _items(source, scope)
+    of_its_own = _names_its_item(source.get("delivery_id"))
     sha256 = hashlib.sha256(delivery.body).hexdigest()
     events = []
     for index, item in enumerate(listed):
@@ -103,7 +110,7 @@ def map_delivery(
                 data=data,
                 source=name,
                 delivery_id=_delivery_id(source, here),
-                delivery_item=index,
+                delivery_item=0 if of_its_own else index,
                 content_type=delivery.content_type or None,
             )
         )
@@ -198,6 +205,17 @@ def _delivery_id(source: Mapping[str, Any], scope: dict[str, JSON]) -> str | Non
         return None
     found = _rendered(source, "delivery_id", source["delivery_id"], scope)
     return None if found is None or found == "" else delivery_ids.fitted(text(found))
+
+
+def _names_its_item(template: str | None) -> bool:
+    """Whether each item has a delivery id of its own, so that its position means nothing."""
+    if template is None:
+        return False
+    try:
+        named = {each.root for each in references(parse_template(template))}
+    except InvalidExpressionError:
+        return False  # rendering it says so
+    return not named.isdisjoint({"item", "item_index"})
 
 
 def _with_raw(

@@ -7,20 +7,31 @@ name, not of all that exist.
 
 An index belongs to one node: a trigger that is not live there is not in it (but
 :meth:`MatchIndex.explain` still says so). The trap: a ``when`` that fails is no
-match, never an error, because one author's slip must not lose another's event.
+match, never an error, because one author's slip must not lose another's event;
+and a ``dedupe`` or ``debounce`` whose key cannot be told is as if it were not
+there, for the same reason.
 """
 
+import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
-from xyn_reconciler.desired.expression import Template, parse_expression
-from xyn_reconciler.desired.values import JSON, ExpressionError, Undefined, equal, step_into
+from xyn_reconciler.desired.expression import Template, parse_expression, render_value
+from xyn_reconciler.desired.values import JSON, ExpressionError, Undefined, equal, step_into, text
+from xyn_reconciler.model.blueprint import SCHEDULE_EVENT
 from xyn_reconciler.model.event import Event
-from xyn_reconciler.trigger import glob
+from xyn_reconciler.model.units import parse_duration
+from xyn_reconciler.trigger import delivery_ids, glob
 
 MAX_HOPS: Final = 20
 """Runs that may lie between an event and the one that began it all; beyond, it starts nothing."""
+
+SCHEDULE: Final = "schedule"
+"""The ``source`` of events that schedules emit; nothing outside can have it."""
+
+LONGEST_DEBOUNCE: Final = 10
+"""Without ``at_most`` a debounced key starts its run after so many times its ``quiet``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +42,7 @@ class NodeView:
     env_id: str
     stage: str
     labels: frozenset[str] = frozenset()
+    vars: Mapping[str, Any] = field(default_factory=dict)
     primary: bool = True
     """Whether it is the node of ``node.yaml``: where triggers without ``nodes:`` are live."""
 
@@ -42,12 +54,30 @@ class NodeView:
             settings["env_id"],
             settings["stage"],
             frozenset(settings["labels"]),
+            settings["vars"],
             settings["primary"],
         )
 
     def as_root(self) -> dict[str, JSON]:
         """The root ``node`` of expressions."""
-        return {"id": self.id, "env_id": self.env_id, "stage": self.stage}
+        return {"id": self.id, "env_id": self.env_id, "stage": self.stage, "vars": dict(self.vars)}
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """``dedupe`` of a trigger, for one event: the first of a key suppresses the others."""
+
+    key: str
+    length: dt.timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """``debounce`` of a trigger, for one event: it waits until its key is quiet."""
+
+    key: str
+    quiet: dt.timedelta
+    at_most: dt.timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +86,8 @@ class Match:
 
     blueprint_id: str
     trigger_index: int
+    calm: Window | Pause | None = None
+    """What may keep the run from starting now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +116,8 @@ class _Trigger:
     """(path, any of these values)."""
     when: Template | ExpressionError | None
     when_text: str | None
+    dedupe: Mapping[str, Any] | None = None
+    debounce: Mapping[str, Any] | None = None
 
     def failed(self, condition: str, expected: object, found: object, reason: str) -> Explanation:
         return Explanation(self.blueprint_id, self.index, condition, expected, found, reason)
@@ -92,7 +126,9 @@ class _Trigger:
 @dataclass(frozen=True, slots=True)
 class _Blueprint:
     triggers: tuple[_Trigger, ...]
-    scheduled: tuple[int, ...]
+    """Those that wait for events of a name."""
+    scheduled: tuple[_Trigger, ...]
+    """Those that wait for the clock: for their own slots' events."""
     nodes: tuple[str, ...] | None
     live: bool
 
@@ -144,7 +180,7 @@ class MatchIndex:
 
     def matches(self, event: Event) -> list[Match]:
         """Give the blueprints to start, one match each, by blueprint id."""
-        candidates = [*self._exact.get(event.event_name, ())]
+        candidates = [*self._exact.get(event.event_name, ()), *self._of_slot(event)]
         for prefix in _prefixes_of(event.event_name) if self._prefixes else ():
             candidates += self._prefixes.get(prefix, ())
         if not candidates or event.hops >= MAX_HOPS:
@@ -153,24 +189,40 @@ class MatchIndex:
         found: dict[str, Match] = {}
         for trigger in sorted(candidates, key=lambda each: (each.blueprint_id, each.index)):
             if trigger.blueprint_id not in found and _judge(trigger, envelope, node).matched:
-                found[trigger.blueprint_id] = Match(trigger.blueprint_id, trigger.index)
+                calm = _calm(trigger, {"event": envelope, "node": node})
+                found[trigger.blueprint_id] = Match(trigger.blueprint_id, trigger.index, calm)
         return list(found.values())
+
+    def _of_slot(self, event: Event) -> Iterable[_Trigger]:
+        """The schedule's own trigger, for the event of one of its slots."""
+        if event.source != SCHEDULE:
+            return
+        blueprint = self._blueprints.get(str(event.data.get("blueprint_id")))
+        if blueprint is not None and blueprint.live:
+            yield from (
+                each for each in blueprint.scheduled if each.index == event.data.get("trigger")
+            )
 
     def explain(self, event: Event) -> list[Explanation]:
         """Say of every trigger of every blueprint why this event fits it, or does not."""
         envelope, node = event.envelope(), self.node.as_root()
         found = []
         for blueprint_id, blueprint in sorted(self._blueprints.items()):
+            own = [each.index for each in self._of_slot(event) if each in blueprint.scheduled]
             found += [
                 Explanation(
                     blueprint_id,
-                    index,
+                    each.index,
                     "schedule",
-                    reason="this trigger starts by the clock, not by an event",
+                    reason="this trigger starts by its own clock, not by this event",
                 )
-                for index in blueprint.scheduled
+                for each in blueprint.scheduled
+                if each.index not in own
             ]
-            for trigger in blueprint.triggers:
+            for trigger in (
+                *blueprint.triggers,
+                *(each for each in blueprint.scheduled if each.index in own),
+            ):
                 told = _judge(trigger, envelope, node)
                 if told.matched and not blueprint.live:
                     told = _not_live(trigger, blueprint, self.node)
@@ -200,31 +252,55 @@ def _blueprint(document: Mapping[str, Any], node: NodeView) -> _Blueprint:
             for index, each in enumerate(listed)
             if each.get("schedule") is None
         ),
-        scheduled=tuple(i for i, each in enumerate(listed) if each.get("schedule") is not None),
+        scheduled=tuple(
+            _trigger(document["id"], index, each)
+            for index, each in enumerate(listed)
+            if each.get("schedule") is not None
+        ),
         nodes=nodes,
         live=names_node(nodes, node),
     )
 
 
 def _trigger(blueprint_id: str, index: int, document: Mapping[str, Any]) -> _Trigger:
-    text = document.get("when")
+    written = document.get("when")
+    if isinstance(written, bool):  # YAML's own true and false
+        written = "true" if written else "false"
     when: Template | ExpressionError | None = None
-    if text is not None:
+    if written is not None:
         try:
-            when = parse_expression(text)
+            when = parse_expression(written)
         except ExpressionError as error:
             when = error
     return _Trigger(
         blueprint_id,
         index,
-        document["event_type"],
+        document.get("event_type") or SCHEDULE_EVENT,
         tuple(
             (path, tuple(value) if isinstance(value, list) else (value,))
             for path, value in (document.get("match") or {}).items()
         ),
         when,
-        text,
+        written,
+        document.get("dedupe"),
+        document.get("debounce"),
     )
+
+
+def _calm(trigger: _Trigger, scope: dict[str, JSON]) -> Window | Pause | None:
+    asked = trigger.debounce or trigger.dedupe
+    if asked is None:
+        return None
+    try:
+        key = delivery_ids.fitted(text(render_value(asked["key"], scope)))
+    except ExpressionError:
+        return None
+    if trigger.debounce is None:
+        return Window(key, parse_duration(asked["window"]))
+    quiet = parse_duration(asked["quiet"])
+    at_most = asked.get("at_most")
+    longest = LONGEST_DEBOUNCE * quiet if at_most is None else parse_duration(at_most)
+    return Pause(key, quiet, longest)
 
 
 def _look_up(value: JSON, path: str) -> JSON | Undefined:

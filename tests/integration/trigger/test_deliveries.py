@@ -72,6 +72,7 @@ def node(connection: Connection) -> Connection:
         "limits": {},
         "providers": {},
         "labels": [],
+        "vars": {},
         "primary": True,
     }
     desired.save_applied(
@@ -85,7 +86,7 @@ def deliver(connection: Connection, body: bytes, headers: dict[str, str] | None 
     assert found is not None
     headers = HEADERS if headers is None else headers
     secrets = {"env/AM_TOKEN": "am-token"}
-    verify(found.document, headers, body, resolve=secrets.get, from_loopback=False)
+    verify(found.document, headers, body, resolve=secrets.get, from_loopback=False, now=NOW)
     mapped = map_delivery(
         found.document,
         Delivery(headers, body),

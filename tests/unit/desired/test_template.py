@@ -29,7 +29,7 @@ def test_node_yaml_has_one_key_a_line_and_starts_without_any_key_of_a_provider()
 def test_the_demo_blueprints_need_no_network() -> None:
     kinds = {}
     for path, data in FILES.items():
-        if path.startswith("blueprints/"):
+        if path.startswith("blueprints/demo/"):
             found = Blueprint.model_validate(load(path, "b", data).document)
             kinds[found.id] = [step.kind for step in found.plan]
 

@@ -32,6 +32,7 @@ def test_the_node_of_node_yaml_is_the_primary_one_with_every_default_filled_in()
         },
         "providers": {"openai": {"enabled": False}},
         "labels": ["edge"],
+        "vars": {},
         "primary": True,
         "follow": "origin",
     }

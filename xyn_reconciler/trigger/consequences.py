@@ -1,0 +1,271 @@
+"""What follows from events: runs, what is told of them, and what was kept from starting.
+
+One wave after another: events match, windows of ``dedupe`` are claimed, runs are
+told of, and what is told may match again. Nothing of it is written here but the
+claims, which only the database can decide; :mod:`.intake` writes the rest in one go.
+
+The trap: runs may themselves be events that start runs. Three things end that:
+:data:`~.match.MAX_HOPS`, that a platform event about a run never starts that
+run's own blueprint, and that events of runs which a platform event started
+start nothing (two blueprints on ``xyn.run.*`` would double with every hop).
+"""
+
+import datetime as dt
+import logging
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from xyn_reconciler.model.errors import XynError
+from xyn_reconciler.model.event import Event
+from xyn_reconciler.model.internal_events import (
+    EventReceived,
+    RunCreated,
+    RunFailed,
+    internal_event,
+)
+from xyn_reconciler.store import events as event_store
+from xyn_reconciler.store import suppressions as storm_store
+from xyn_reconciler.store.database import Connection
+from xyn_reconciler.store.runs import NewRun
+from xyn_reconciler.store.suppressions import Claim, Held, Key, Suppression
+from xyn_reconciler.trigger.active import View
+from xyn_reconciler.trigger.match import MAX_HOPS, Match, Pause, Window
+
+PLATFORM: Final = "xyn"
+
+OWN_RUN: Final = "it tells of this blueprint's own run"
+ECHO: Final = "its run was itself started by a platform event"
+
+NewRunOf = Callable[[View, str, Event], NewRun]
+"""Compiles a blueprint's run for an event; raises ``XynError`` where that cannot be done."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Consequences:
+    """What follows from events, to be written in one go."""
+
+    runs: list[NewRun] = field(default_factory=list)
+    told: list[Event] = field(default_factory=list)
+    held: dict[uuid.UUID, list[str]] = field(default_factory=dict)
+    """What would have started and why it did not, by the event that came."""
+    suppressions: list[Suppression] = field(default_factory=list)
+    started_by: dict[uuid.UUID, list[uuid.UUID]] = field(default_factory=dict)
+    """Runs by the event that came, also those that followed from it by others."""
+
+    def hold(self, root: uuid.UUID, reason: str) -> None:
+        self.held.setdefault(root, []).append(reason)
+        logger.warning("nothing started: %s", reason)
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A run that starts unless a window says otherwise; ``root`` is the event that came."""
+
+    event: Event
+    match: Match
+    run: NewRun
+    root: uuid.UUID
+
+
+class Following:
+    """Follows events to the end of what they bring about, for one transaction."""
+
+    def __init__(
+        self, connection: Connection, view: View, new_run: NewRunOf, now: dt.datetime
+    ) -> None:
+        self._connection = connection
+        self._view = view
+        self._new_run = new_run
+        self._now = now
+        self._started_by_platform: set[uuid.UUID] = set()
+        self.found = Consequences()
+
+    def follow(self, events: Iterable[Event]) -> Consequences:
+        wave = [(event, event.event_id) for event in events]
+        while wave:
+            wave = self._wave(wave)
+        return self.found
+
+    def _wave(self, wave: Sequence[tuple[Event, uuid.UUID]]) -> list[tuple[Event, uuid.UUID]]:
+        """Take one step; give the events that it told and that somebody waits for."""
+        candidates = [each for event, root in wave for each in self._candidates(event, root)]
+        started = self._admitted(candidates)
+        following = []
+        for event, root in wave:
+            runs = [each.run for each in started if each.event is event]
+            told = [told for run in runs for told in tell_of(run, event.env_id, self._now)]
+            if event.source != PLATFORM:
+                told.append(received(event, len(runs), self._now))
+            elif runs:
+                self._started_by_platform.update(run.run_id for run in runs)
+            self.found.runs += runs
+            self.found.started_by.setdefault(root, []).extend(run.run_id for run in runs)
+            self.found.told += told
+            following += [
+                (each, root) for each in told if self._view.index.waits_for(each.event_name)
+            ]
+        return following
+
+    def _candidates(self, event: Event, root: uuid.UUID) -> list[_Candidate]:
+        index = self._view.index
+        if event.hops >= MAX_HOPS and index.waits_for(event.event_name):
+            self.found.hold(root, f"{event.event_name}: {event.hops} runs lie behind it: a loop")
+        matches = index.matches(event) if self._view.starts_runs else []
+        if matches and self._is_echo(event):
+            self.found.hold(root, f"{event.event_name}: {ECHO}")
+            return []
+        pauses = [match for match in matches if isinstance(match.calm, Pause)]
+        found = []
+        for match in matches:
+            if tells_of_own_run(event, match.blueprint_id):
+                self.found.hold(root, f"{match.blueprint_id}: {event.event_name}: {OWN_RUN}")
+                continue
+            if match in pauses:
+                self._pause(event, match)
+                continue
+            try:
+                run = self._new_run(self._view, match.blueprint_id, event)
+            except XynError as error:
+                # One blueprint's trouble must not lose the event or the other blueprints' runs.
+                reason = f"cannot be compiled: {error.message}"
+                self.found.hold(root, f"{match.blueprint_id}: {reason}")
+                self._suppress(event, match, "invalid", detail=reason)
+                continue
+            found.append(_Candidate(event, match, run, root))
+        return found
+
+    def _admitted(self, candidates: Sequence[_Candidate]) -> list[_Candidate]:
+        """Leave out those whose window another run holds."""
+        claims = [
+            Claim(_key(each.match), each.run.run_id, self._now + each.match.calm.length)
+            for each in candidates
+            if isinstance(each.match.calm, Window)
+        ]
+        if not claims:
+            return list(candidates)
+        holders = storm_store.claim_windows(self._connection, claims, now=self._now)
+        admitted = []
+        for each in candidates:
+            holder = (
+                holders[_key(each.match)]
+                if isinstance(each.match.calm, Window)
+                else each.run.run_id
+            )
+            if holder == each.run.run_id:
+                admitted.append(each)
+            else:
+                self._suppress(each.event, each.match, "dedupe", run_id=holder)
+        return admitted
+
+    def _pause(self, event: Event, match: Match) -> None:
+        if not isinstance(match.calm, Pause):
+            return
+        key = _key(match)
+        held = Held(key, event.event_id, self._now + match.calm.quiet, match.calm.at_most)
+        before = storm_store.hold_back(self._connection, held, now=self._now)
+        if before is not None:
+            self.found.suppressions.append(
+                Suppression(
+                    event_id=before,
+                    blueprint_id=key[0],
+                    trigger_index=key[1],
+                    reason="debounce",
+                    key=key[2],
+                )
+            )
+
+    def _suppress(
+        self,
+        event: Event,
+        match: Match,
+        reason: storm_store.Reason,
+        *,
+        run_id: uuid.UUID | None = None,
+        detail: str | None = None,
+    ) -> None:
+        self.found.suppressions.append(
+            Suppression(
+                event_id=event.event_id,
+                blueprint_id=match.blueprint_id,
+                trigger_index=match.trigger_index,
+                reason=reason,
+                key=None if match.calm is None else match.calm.key,
+                detail=detail,
+                run_id=run_id,
+            )
+        )
+
+    def _is_echo(self, event: Event) -> bool:
+        if event.source != PLATFORM or event.run_id is None:
+            return False
+        if event.run_id in self._started_by_platform:
+            return True
+        return is_echo(self._connection, event)
+
+
+def is_echo(connection: Connection, event: Event) -> bool:
+    """Whether an event tells of a run that one of the platform's own events started."""
+    if event.source != PLATFORM or event.run_id is None:
+        return False
+    return bool(event_store.runs_started_by_the_platform(connection, [event.run_id]))
+
+
+def tells_of_own_run(event: Event, blueprint_id: str) -> bool:
+    """Whether it is the platform's word on a run of this very blueprint."""
+    return event.source == PLATFORM and event.data.get("blueprint_id") == blueprint_id
+
+
+def _key(match: Match) -> Key:
+    return match.blueprint_id, match.trigger_index, "" if match.calm is None else match.calm.key
+
+
+def tell_of(run: NewRun, env_id: str, now: dt.datetime) -> list[Event]:
+    """What the platform says of a run that it creates; one whose inputs do not fit has failed."""
+    created = internal_event(
+        RunCreated(
+            blueprint_id=run.blueprint_id,
+            revision=run.revision,
+            event_id=None if run.event_id is None else str(run.event_id),
+        ),
+        resource_id=str(run.run_id),
+        env_id=env_id,
+        now=now,
+        correlation_id=run.correlation_id,
+        actor=run.actor,
+        run_id=run.run_id,
+        hops=run.hops,
+    )
+    if run.error is None:
+        return [created]
+    failed = internal_event(
+        RunFailed(
+            blueprint_id=run.blueprint_id,
+            code=str(run.error.get("code", "invalid_inputs")),
+            message=str(run.error.get("message", "")),
+            step=None,
+        ),
+        resource_id=str(run.run_id),
+        env_id=env_id,
+        now=now,
+        correlation_id=run.correlation_id,
+        run_id=run.run_id,
+        hops=run.hops,
+    )
+    return [created, failed]
+
+
+def received(event: Event, runs: int, now: dt.datetime) -> Event:
+    """The platform's word that an event came from outside."""
+    return internal_event(
+        EventReceived(name=event.event_name, source=event.source, runs=runs),
+        resource_id=str(event.event_id),
+        env_id=event.env_id,
+        now=now,
+        correlation_id=event.correlation_id,
+        actor=event.actor,
+        hops=event.hops,
+    )
