@@ -6,6 +6,7 @@ the journal, for the worker to launch after its commit.
 """
 
 import datetime as dt
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -44,18 +45,17 @@ from xyn_reconciler.run.execute import Outcome, Task
 from xyn_reconciler.run.journal import Journal
 from xyn_reconciler.run.retry import Failure, retry_at
 from xyn_reconciler.run.scope import item_scope, scope
-from xyn_reconciler.store import dispatch, gates
 from xyn_reconciler.store.artifacts import ArtifactStore
-from xyn_reconciler.store.database import Connection
+from xyn_reconciler.store.claims import NO_REST
+from xyn_reconciler.store.events import storable
 
 
 class Application:
-    """What one transaction does to one journal."""
+    """What one turn does to one journal."""
 
     def __init__(
         self,
         journal: Journal,
-        connection: Connection,
         now: dt.datetime,
         *,
         worker: str,
@@ -64,7 +64,6 @@ class Application:
         jitter: Callable[[], float],
     ) -> None:
         self.journal = journal
-        self.connection = connection
         self.now = now
         self.tasks: list[Task] = []
         """To be launched after the commit, their intents being in the journal."""
@@ -102,10 +101,7 @@ class Application:
     # ── steps ────────────────────────────────────────────────────────────────────────────────────
 
     def _planned(self, key: str) -> PlannedStep:
-        planned = self.journal.plan.step(key)
-        if planned is None:
-            raise LookupError(f"the plan has no step {key}")
-        return planned
+        return self.journal.planned[key]
 
     def _roots(self) -> dict[str, Any]:
         return scope(self.journal.plan, self.journal.run, self.journal.steps)
@@ -123,14 +119,14 @@ class Application:
 
     def _begin(self, planned: PlannedStep) -> None:
         """Note that another attempt of a step begins."""
-        view, columns = self.journal.steps[planned.key], self.journal.columns[planned.key]
-        self.journal.change(
-            planned.key,
+        journal, key = self.journal, planned.key
+        began = journal.rest.get(key, NO_REST)["started_at"] or self.now
+        journal.change(
+            key,
             status=StepStatus.RUNNING,
-            attempt=view.attempt + 1,
+            attempt=journal.steps[key].attempt + 1,
             available_at=None,
-            wait_reason=None,
-            started_at=columns["started_at"] or self.now,
+            rest={"wait_reason": None, "started_at": began},
         )
         self.journal.tell_step(StepStarted, planned.key, self.now)
 
@@ -138,13 +134,16 @@ class Application:
         self._begin(planned)
         try:
             if planned.kind == "transform":
-                self._complete(planned.key, render_value(planned.set_, roots))
+                began = time.perf_counter()
+                outputs = render_value(planned.set_, roots)
+                self._took(planned.key, time.perf_counter() - began)
+                self._complete(planned.key, outputs)
                 return
             inputs, key = self._prepared(planned, roots)
         except ExpressionError as error:
             self._fail(planned.key, expression_failure(error))
             return
-        self.journal.change(planned.key, inputs=self.journal.redactor.value(inputs))
+        self.journal.change(planned.key, rest={"inputs": self.journal.redactor.value(inputs)})
         number = self.journal.steps[planned.key].attempt
         self._intend(planned, None, number, inputs, key)
 
@@ -226,7 +225,7 @@ class Application:
         self, planned: PlannedStep, index: int | None, number: int, idempotency_key: str | None
     ) -> uuid.UUID:
         attempt_id = uuid.uuid4()
-        self.journal.begin_attempt(
+        self.journal.changes.begun.append(
             {
                 "attempt_id": attempt_id,
                 "step_id": self.journal.step_id(planned.key),
@@ -236,7 +235,7 @@ class Application:
                 "started_at": self.now,
                 "worker": self._worker,
                 "run_attempt": self.journal.claimed.attempt,
-                "idempotency_key": idempotency_key,
+                "idempotency_key": None if idempotency_key is None else storable(idempotency_key),
             }
         )
         return attempt_id
@@ -244,15 +243,23 @@ class Application:
     def _skip(self, key: str, reason: str) -> None:
         self.journal.end(key, StepStatus.SKIPPED, self.now)
         self.journal.tell_step(StepSkipped, key, self.now, reason=reason)
-        self.journal.log(self.now, f"skipped: {reason}", step=key)
+        self.journal.log(self.now, f"skipped: {reason}", step=key, plain=True)
+
+    def _took(self, key: str, seconds: float) -> None:
+        self.journal.use(key, "wall_ms", round(seconds * 1000, 3), "ms", self.now)
+
+    def _count(self, key: str) -> None:
+        self.journal.use(key, "step.count", 1, "count", self.now)
 
     def _complete(self, key: str, outputs: Any) -> None:  # noqa: ANN401 - any JSON value
+        self._count(key)
         outputs = self.journal.redactor.value(outputs)
         self.journal.end(key, StepStatus.COMPLETED, self.now, outputs=outputs)
         self.journal.tell_step(StepCompleted, key, self.now)
-        self.journal.log(self.now, "completed", step=key)
+        self.journal.log(self.now, "completed", step=key, plain=True)
 
     def _fail(self, key: str, error: dict[str, Any], outputs: Any = None) -> None:  # noqa: ANN401 - any JSON value
+        self._count(key)
         error = self.journal.redactor.value(error)
         outputs = self.journal.redactor.value(outputs)
         self.journal.end(key, StepStatus.FAILED, self.now, outputs=outputs, error=error)
@@ -288,7 +295,7 @@ class Application:
             status=StepStatus.CREATED if decision.again else StepStatus.INTERRUPTED,
             interruptions=decision.interruptions,
             items=items or None,
-            wait_reason=None if decision.again else decision.reason,
+            rest={"wait_reason": None if decision.again else decision.reason},
         )
         self.journal.tell_step(StepInterrupted, decision.key, self.now, will_retry=decision.again)
         self.journal.log(self.now, "interrupted: its worker is gone", step=decision.key)
@@ -299,6 +306,13 @@ class Application:
         """Take in how a task ended; ``stopped`` where its run had told it to stop."""
         task, failure = outcome.task, outcome.failure
         planned = self._planned(task.key)
+        self._took(task.key, outcome.seconds)
+        for used in outcome.footprints:
+            self.journal.use(
+                task.key, used.metric, used.quantity, used.unit, self.now, dims=used.dims
+            )
+        for artifact in outcome.artifacts:
+            self.journal.keep(artifact, self.now, key=task.key)
         for line in outcome.lines:
             self.journal.log(self.now, line, step=task.key)
         if task.index is not None:
@@ -327,10 +341,10 @@ class Application:
         self.journal.change(
             task.key,
             status=StepStatus.WAITING,
-            wait_reason="retry",
             available_at=again,
             error=error,
             interruptions=0,
+            rest={"wait_reason": "retry"},
         )
         self._tell_failure(task.key, error, will_retry=True)
 
@@ -345,7 +359,7 @@ class Application:
     ) -> None:
         if error is not None and retry_at is not None:
             error = error | {"retry_at": retry_at.isoformat()}
-        self.journal.finish_attempt(
+        self.journal.changes.finished.append(
             {
                 "attempt_id": attempt_id,
                 "status": status,
@@ -407,8 +421,8 @@ class Application:
         self.journal.change(
             key,
             status=StepStatus.WAITING,
-            wait_reason="retry",
             available_at=min(retries, default=None),
+            rest={"wait_reason": "retry"},
         )
 
     # ── gates ────────────────────────────────────────────────────────────────────────────────────
@@ -416,33 +430,34 @@ class Application:
     def _open_gate(self, key: str) -> None:
         planned, journal = self._planned(key), self.journal
         shown = journal.redactor.value(effect(journal.plan, journal.run, journal.steps, key))
+        effect_digest = journal.effect_digests[key] = digest(shown)
         approvals = planned.approvals or GateApprovals()
         expires_at = (
             None if planned.timeout is None else self.now + dt.timedelta(seconds=planned.timeout)
         )
-        gates.insert_gate(
-            self.connection,
-            step_id=journal.step_id(key),
-            run_id=journal.run_id,
-            requested_at=self.now,
-            effect_digest=digest(shown),
-            effect=shown,
-            approvals=approvals.model_dump(mode="json"),
-            form=planned.form,
-            expires_at=expires_at,
-            on_timeout=planned.on_timeout,
+        journal.changes.opened.append(
+            {
+                "step_id": journal.step_id(key),
+                "run_id": journal.run_id,
+                "requested_at": self.now,
+                "effect_digest": effect_digest,
+                "effect": shown,
+                "approvals": approvals.model_dump(mode="json"),
+                "form": planned.form,
+                "expires_at": expires_at,
+                "on_timeout": planned.on_timeout,
+            }
         )
         journal.change(
             key,
             status=StepStatus.WAITING,
-            wait_reason="gate",
-            started_at=self.now,
             expires_at=expires_at,
+            rest={"wait_reason": "gate", "started_at": self.now},
         )
         asked = GateRequested(
             key=key,
             blueprint_id=journal.plan.blueprint_id,
-            effect_digest=digest(shown),
+            effect_digest=effect_digest,
             min=approvals.min,
             from_any_of=list(approvals.from_any_of),
         )
@@ -453,10 +468,13 @@ class Application:
 
     def _expire_gate(self, key: str, decision: str) -> None:
         journal = self.journal
-        gate = gates.get_gate(self.connection, journal.step_id(key))
-        assert gate is not None  # noqa: S101 - a waiting gate has its row
-        gates.set_decision(
-            self.connection, gate.step_id, decision=decision, because="timeout", now=self.now
+        journal.changes.decided.append(
+            {
+                "step_id": journal.step_id(key),
+                "decision": decision,
+                "decided_at": self.now,
+                "decided_because": "timeout",
+            }
         )
         outputs: dict[str, Any] = {
             "decision": decision,
@@ -468,7 +486,7 @@ class Application:
         common = {
             "key": key,
             "blueprint_id": journal.plan.blueprint_id,
-            "effect_digest": gate.effect_digest,
+            "effect_digest": journal.effect_digests[key],
         }
         if decision == "approved":
             journal.tell(GateApproved(**common, approvers=[]), self.now, key=key)
@@ -485,7 +503,7 @@ class Application:
 
     def _wait(self, wait: decided.Wait) -> None:
         journal = self.journal
-        same = journal.claimed.status is RunStatus.WAITING and journal.untouched
+        same = journal.claimed.status is RunStatus.WAITING and journal.changes.quiet
         journal.set_run(
             RunStatus.WAITING,
             wait_reason=wait.reason,
@@ -500,15 +518,11 @@ class Application:
                 self.now,
             )
             journal.log(self.now, f"waits: {wait.reason}", step=wait.step)
-            journal.keep_log(self.connection, self._artifacts, self.now)
-            journal.record()
-            if wait.until is not None:
-                dispatch.enqueue(
-                    self.connection,
-                    journal.run_id,
-                    priority=journal.claimed.priority,
-                    at=wait.until,
-                )
+            journal.keep_log(self._artifacts, self.now)
+            journal.changes.record = True
+        # What was due before and is not any more has to be written.
+        due_at = journal.claimed.available_at
+        journal.unchanged = same and (due_at is None or due_at > self.now)
         journal.give_back()
 
     def _finish(self, finish: decided.Finish) -> None:
@@ -542,7 +556,7 @@ class Application:
                 ),
                 self.now,
             )
-        journal.log(self.now, f"the run has ended: {finish.status}")
-        journal.keep_log(self.connection, self._artifacts, self.now)
-        journal.record()
+        journal.log(self.now, f"the run has ended: {finish.status}", plain=True)
+        journal.keep_log(self._artifacts, self.now)
+        journal.changes.record = True
         journal.give_back()

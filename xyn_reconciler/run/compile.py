@@ -193,7 +193,7 @@ def _when(value: object) -> str | None:
 
 def _retry(document: Mapping[str, Any]) -> RetryPolicy:
     times = {name: seconds(document[name]) for name in ("delay", "max_delay") if name in document}
-    return RetryPolicy(**{**document, **times})
+    return RetryPolicy.model_validate({**document, **times})
 
 
 def _gate(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -49,6 +49,8 @@ from xyn_reconciler.run.decisions import (
 from xyn_reconciler.run.scope import RunView, scope
 
 _PENDING: Final = frozenset({StepStatus.CREATED, StepStatus.WAITING, StepStatus.INTERRUPTED})
+_ENDED: Final = frozenset(status for status in StepStatus if status.ended)
+"""In a set of its own: a long plan is looked over at every step."""
 
 
 def decide(
@@ -59,20 +61,19 @@ def decide(
     *,
     in_hand: Collection[str] = (),
     idempotent: Collection[str] = (),
-    node_was_killed: bool = False,
+    died: bool = True,
 ) -> tuple[Decision, ...]:
     """Say what to do now; ``()`` means: wait for the steps that are in hand.
 
     ``in_hand`` are the keys of steps that the asking worker executes itself,
     ``idempotent`` the names of actions that may run again by their nature.
-    ``node_was_killed``: whoever held the run before went down with the whole
-    node, which says nothing against its step.
+    ``died``: whether it says something against a step that its worker is gone; the
+    one who was told to stop, or went down with the whole node, says nothing.
     """
     left = [step for step in _all(plan) if _is_left(steps[step.key], in_hand)]
     if left:
         return tuple(
-            _interrupted(step, steps[step.key], run, idempotent, counts=not node_was_killed)
-            for step in left
+            _interrupted(step, steps[step.key], run, idempotent, counts=died) for step in left
         )
     if run.cancel_requested:
         return _stopping(plan, steps, in_hand) or (
@@ -89,8 +90,13 @@ def decide(
 def may_run_again(step: PlannedStep, idempotent: Collection[str]) -> bool:
     """Whether a step that was under way in a crash is simply taken up again (promise P2)."""
     if step.kind == "action_task":
-        return step.idempotency_key is not None or step.action in idempotent
+        return step.idempotency_key is not None or step.action in idempotent or _only_reads(step)
     return True
+
+
+def _only_reads(step: PlannedStep) -> bool:
+    """Whether it is a request that changes nothing by its method (RFC 9110, 9.2.1)."""
+    return step.action == "http.call" and step.with_.get("method", "GET") in {"GET", "HEAD"}
 
 
 def warnings(plan: ExecutionPlan, steps: Mapping[str, StepView]) -> int:
@@ -225,17 +231,18 @@ def _next(
     at_the_end: Callable[[_Moment], tuple[Decision, ...]],
 ) -> tuple[Decision, ...]:
     """Give what can happen now in one phase of the plan, and what follows when it has ended."""
-    found = [d for step in phase if (d := _of_step(step, moment)) is not None]
+    steps = moment.steps
+    going = [step for step in phase if steps[step.key].status not in _ENDED]
+    found = [d for step in going if (d := _of_step(step, moment)) is not None]
     if found or in_hand:
         return tuple(found)
-    waiting = [step for step in phase if not moment.steps[step.key].status.ended]
-    return (_wait(waiting, moment),) if waiting else at_the_end(moment)
+    return (_wait(going, moment),) if going else at_the_end(moment)
 
 
 def _of_step(step: PlannedStep, moment: _Moment) -> Decision | None:
     view = moment.steps[step.key]
     match view.status:
-        case StepStatus.CREATED if all(moment.steps[key].status.ended for key in step.needs):
+        case StepStatus.CREATED if all(moment.steps[key].status in _ENDED for key in step.needs):
             # A failure that is not allowed has ended the phase before it comes to this.
             return _begin(step, view, moment)
         case StepStatus.WAITING if step.kind == "gate":

@@ -5,22 +5,44 @@ task whose outcome comes too late (abandoned, lease lost) harms nothing, for
 nobody reads it any more.
 """
 
+import datetime as dt
 import logging
-import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from queue import SimpleQueue
-from typing import Any
+from typing import Any, BinaryIO, Protocol
 
 from xyn_reconciler.action.context import Action, ActionContext
 from xyn_reconciler.desired.expression import ExpressionError
 from xyn_reconciler.desired.values import size
+from xyn_reconciler.model.artifact import Artifact
+from xyn_reconciler.model.capability import Footprint
 from xyn_reconciler.model.errors import StepError, TemporaryError
+from xyn_reconciler.model.ids import new_id
+from xyn_reconciler.model.run import PlanNode
+from xyn_reconciler.run import limits
 from xyn_reconciler.run.retry import Failure
+from xyn_reconciler.store.artifacts import ArtifactStore
+from xyn_reconciler.store.events import storable
 
 logger = logging.getLogger(__name__)
+
+
+class Redactor(Protocol):
+    """Takes secrets out of what is stored; ``model.redaction.Redactor`` is one."""
+
+    def value(self, value: Any) -> Any:  # noqa: ANN401 - any JSON value
+        """Give a JSON value without secrets."""
+        ...
+
+    def text(self, text: str) -> str:
+        """Give a text without secrets."""
+        ...
+
+    def bytes(self, data: bytes) -> bytes:
+        """Give bytes without secrets."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +67,10 @@ class Outcome:
     outputs: dict[str, Any] | None
     failure: Failure | None
     lines: tuple[str, ...] = ()
+    seconds: float = 0.0
+    footprints: tuple[Footprint, ...] = ()
+    artifacts: tuple[Artifact, ...] = ()
+    """What it kept, also where it failed: bytes are stored, rows are not written yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,49 +80,98 @@ class Surroundings:
     run_id: uuid.UUID
     step_id: Callable[[str], uuid.UUID]
     correlation_id: str
-    egress: tuple[str, ...]
+    node: PlanNode
     secret: Callable[[str], str | None]
     cancelled: Callable[[], bool]
+    artifacts: ArtifactStore
+    redactor: Redactor
 
 
-def launch(
-    task: Task, action: Action, around: Surroundings, done: "SimpleQueue[Outcome | None]"
+def carry_out(
+    task: Task, action: Action, around: Surroundings, done: Callable[[Outcome], None]
 ) -> None:
-    """Begin a task; its outcome comes through ``done``, in whatever order."""
-    threading.Thread(
-        target=lambda: done.put(execute(task, action, around)),
-        name=f"step {task.key}",
-        daemon=True,  # One that hangs must not keep the process from ending.
-    ).start()
+    """Run a task to its end and hand its outcome to ``done``."""
+    done(execute(task, action, around))
 
 
 def execute(task: Task, action: Action, around: Surroundings) -> Outcome:
     """Run the action to its end."""
     lines: list[str] = []
+    used: list[Footprint] = []
+    keeper = _Keeper(task, around)
+    began = time.monotonic()
     context = ActionContext(
         run_id=around.run_id,
         step_id=around.step_id(task.key),
         attempt=task.number,
         correlation_id=around.correlation_id,
-        deadline=time.monotonic() + task.timeout,
+        deadline=began + task.timeout,
         cancelled=around.cancelled,
         log=lines.append,
         secret=around.secret,
-        egress=around.egress,
+        egress=around.node.egress,
         idempotency_key=task.idempotency_key,
+        providers=around.node.providers,
+        artifact=keeper.keep,
+        artifact_max=limits.artifact_max(around.node),
+        footprint=used.append,
     )
+    outputs, failure = _run(task, action, context)
+    return Outcome(
+        task,
+        outputs,
+        failure,
+        tuple(lines),
+        time.monotonic() - began,
+        tuple(used),
+        tuple(keeper.kept),
+    )
+
+
+def _run(
+    task: Task, action: Action, context: ActionContext
+) -> tuple[dict[str, Any] | None, Failure | None]:
     try:
         outputs = action.run(task.inputs, context)
         _bounded(outputs)
     except StepError as error:
-        return Outcome(task, None, _failure(error), tuple(lines))
+        return None, _failure(error)
     except Exception as error:  # an action's own fault must not end the worker
         logger.exception("action %s failed in a way it does not declare", task.action)
         message = f"{task.action} failed in a way it does not declare: {type(error).__name__}"
-        return Outcome(
-            task, None, Failure("internal_error", message, temporary=False), tuple(lines)
+        return None, Failure("internal_error", message, temporary=False)
+    return outputs, None
+
+
+class _Keeper:
+    """Stores what an attempt keeps, without the secrets in it."""
+
+    def __init__(self, task: Task, around: Surroundings) -> None:
+        self.kept: list[Artifact] = []
+        self._task = task
+        self._around = around
+
+    def keep(
+        self, *, name: str, kind: str, content_type: str, content: bytes | BinaryIO
+    ) -> uuid.UUID:
+        """Store bytes; ``TooLargeError`` beyond the node's ``artifact_max``."""
+        around, most = self._around, limits.artifact_max(self._around.node)
+        data = content if isinstance(content, bytes) else content.read(most + 1)
+        sha256, length = around.artifacts.put(around.redactor.bytes(data), limit=most)
+        artifact = Artifact(
+            artifact_id=new_id(),
+            name=storable(around.redactor.text(name)),
+            kind=storable(kind),
+            content_type=storable(content_type),
+            created_at=dt.datetime.now(dt.UTC),
+            created_by="system",
+            byte_length=length,
+            run_id=around.run_id,
+            step_id=around.step_id(self._task.key),
+            sha256=sha256,
         )
-    return Outcome(task, outputs, None, tuple(lines))
+        self.kept.append(artifact)
+        return artifact.artifact_id
 
 
 def _bounded(outputs: Mapping[str, Any]) -> None:

@@ -26,7 +26,7 @@ from xyn_reconciler.model.internal_events import (
 from xyn_reconciler.model.principal import Principal
 from xyn_reconciler.model.run import GateApprovals
 from xyn_reconciler.run.compile import mismatch
-from xyn_reconciler.store import claims, dispatch, gates, notice
+from xyn_reconciler.store import claims, dispatch, gates, notice, outbox
 from xyn_reconciler.store.database import Connection
 from xyn_reconciler.store.gates import OpenGate
 
@@ -107,6 +107,8 @@ def decide_gate(  # noqa: PLR0913 - who decides what, where, when
         effect_digest=gate.effect_digest,
         created_at=now,
     )
+    # What a person has said must not be asked again, should the database be lost (promise P4).
+    outbox.put(connection, "run", [run_id], now)
     agreed = gates.approvers(connection, step_id)
     if decision == "approved" and len(agreed) < approvals.min:
         notice.notify(connection, notice.RUN, str(run_id))

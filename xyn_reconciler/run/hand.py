@@ -1,33 +1,46 @@
 """What one claim has under way: shared by the worker's thread, the heartbeat and the tasks."""
 
 import datetime as dt
-import queue
 import threading
-import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from xyn_reconciler.run import limits
 from xyn_reconciler.run.execute import Outcome, Task
 from xyn_reconciler.run.retry import Failure
 
-_LONGEST_WAIT = 3600.0
+Word: TypeAlias = "tuple[Grip, Outcome | None]"
+"""Something for the worker's thread: an outcome, or ``None``: look again, something changed."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Grip:
-    """One claim, as the heartbeat sees it."""
+    """One claim, as the heartbeat and the tasks see it."""
 
     run_id: uuid.UUID
     attempt: int
-    done: "queue.SimpleQueue[Outcome | None]" = field(default_factory=queue.SimpleQueue)
-    """Outcomes; ``None`` says: look again, something changed."""
+    tell: "Callable[[Word], None]"
+    """Hands a word to the worker's thread; safe from any thread."""
     stop: threading.Event = field(default_factory=threading.Event)
     """Tells the actions under way to end."""
     lost: bool = False
     news: tuple[bool, int] | None = None
     """What the heartbeat last heard: a cancel asked for, gates decided."""
+
+    def done(self, outcome: Outcome) -> None:
+        """Bring the outcome of a task home."""
+        self.tell((self, outcome))
+
+    def look_again(self) -> None:
+        self.tell((self, None))
+
+    def lose(self) -> None:
+        """The claim is another's now, or will be."""
+        self.lost = True
+        self.stop.set()
+        self.look_again()
 
 
 class Hand:
@@ -47,8 +60,10 @@ class Hand:
     def signalled(self) -> bool:
         return self._signalled_at is not None
 
-    def keys(self) -> frozenset[str]:
-        return frozenset(task.key for task, _ in self._tasks.values())
+    def without(self, outcomes: Iterable[Outcome]) -> list[Task]:
+        """The tasks under way when these have come in."""
+        ended = {outcome.task.attempt_id for outcome in outcomes}
+        return [task for task, _ in self._tasks.values() if task.attempt_id not in ended]
 
     def take(self, task: Task, now: dt.datetime) -> None:
         given_up_at = now + dt.timedelta(seconds=task.timeout) + limits.CANCEL_GRACE
@@ -60,37 +75,36 @@ class Hand:
             self._signalled_at = now
             self.grip.stop.set()
 
-    def wait(self, now: dt.datetime, until: dt.datetime | None) -> list[Outcome]:
-        """Wait for outcomes, for news, or for a moment; the outcomes there are then."""
-        moments = [until] if until is not None else []
-        moments += [self._given_up_at(when) for _, when in self._tasks.values()]
-        seconds = min(((when - now).total_seconds() for when in moments), default=_LONGEST_WAIT)
-        began = time.monotonic()
-        found = list(self._arrived(min(max(seconds, 0.0), _LONGEST_WAIT)))
-        return found or list(self._abandoned(now + dt.timedelta(seconds=time.monotonic() - began)))
+    def has(self, outcome: Outcome) -> bool:
+        """Whether an outcome is awaited; one of a task that was abandoned is not."""
+        return outcome.task.attempt_id in self._tasks
 
-    def _arrived(self, timeout: float) -> Iterator[Outcome]:
-        try:
-            outcome = self.grip.done.get(timeout=timeout)
-            while True:
-                if outcome is not None and self._drop(outcome.task):
-                    yield outcome
-                outcome = self.grip.done.get_nowait()
-        except queue.Empty:
-            return
+    def drop(self, outcome: Outcome) -> None:
+        """Forget a task whose outcome is taken in."""
+        self._tasks.pop(outcome.task.attempt_id, None)
 
-    def _drop(self, task: Task) -> bool:
-        return self._tasks.pop(task.attempt_id, None) is not None
+    def next_moment(self) -> dt.datetime | None:
+        """When the next task is to be given up."""
+        return min((self._given_up_at(own) for _, own in self._tasks.values()), default=None)
+
+    def abandoned(self, now: dt.datetime, outcomes: Iterable[Outcome]) -> list[Outcome]:
+        """Make up the outcomes of tasks that took too long and are not among those."""
+        code = "cancelled" if self.signalled else "timeout"
+        return [
+            Outcome(
+                task,
+                None,
+                Failure(
+                    code,
+                    f"{task.action} did not stop when it was told to, and was abandoned",
+                    temporary=code == "timeout",
+                ),
+            )
+            for task in self.without(outcomes)
+            if self._given_up_at(self._tasks[task.attempt_id][1]) <= now
+        ]
 
     def _given_up_at(self, own: dt.datetime) -> dt.datetime:
         if self._signalled_at is None:
             return own
         return min(own, self._signalled_at + limits.CANCEL_GRACE)
-
-    def _abandoned(self, now: dt.datetime) -> Iterator[Outcome]:
-        for task, when in list(self._tasks.values()):
-            if self._given_up_at(when) <= now:
-                self._drop(task)
-                code = "cancelled" if self.signalled else "timeout"
-                message = f"{task.action} did not stop when it was told to, and was abandoned"
-                yield Outcome(task, None, Failure(code, message, temporary=code == "timeout"))

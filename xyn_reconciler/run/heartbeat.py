@@ -9,12 +9,12 @@ import datetime as dt
 import logging
 import threading
 import time
-import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from xyn_reconciler.model.errors import UnavailableError
 from xyn_reconciler.run.hand import Grip
 from xyn_reconciler.store import claims
+from xyn_reconciler.store.claims import Token
 from xyn_reconciler.store.database import Database
 
 LOOK_SECONDS = 0.5
@@ -37,24 +37,25 @@ class Heartbeat:
         self._worker = worker
         self._lease = lease
         self._clock = clock
-        self._grips: dict[tuple[uuid.UUID, int], Grip] = {}
+        self._grips: dict[Token, Grip] = {}
         self._changed = threading.Condition()
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def hold(self, grip: Grip) -> None:
-        """Begin to prolong a claim."""
+    def hold(self, grips: Iterable[Grip]) -> None:
+        """Begin to prolong claims."""
         with self._changed:
-            self._grips[grip.run_id, grip.attempt] = grip
-            if self._thread is None:
+            self._grips |= {(grip.run_id, grip.attempt): grip for grip in grips}
+            if self._thread is None and self._grips:
                 self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
                 self._thread.start()
             self._changed.notify()
 
-    def let_go(self, grip: Grip) -> None:
-        """Prolong it no more."""
+    def let_go(self, grips: Iterable[Grip]) -> None:
+        """Prolong them no more."""
         with self._changed:
-            self._grips.pop((grip.run_id, grip.attempt), None)
+            for grip in grips:
+                self._grips.pop((grip.run_id, grip.attempt), None)
 
     def close(self) -> None:
         """End the thread; what is still held lapses."""
@@ -82,12 +83,12 @@ class Heartbeat:
             except UnavailableError as error:
                 logger.warning("leases cannot be renewed: %s", error)
                 if time.monotonic() - renewed_at > self._lease.total_seconds():
-                    self._lose(list(grips.values()))
+                    self._lose(grips.values())
 
-    def _look(self, grips: dict[tuple[uuid.UUID, int], Grip], renewed_at: float) -> float:
+    def _look(self, grips: dict[Token, Grip], renewed_at: float) -> float:
         started = time.monotonic()
         with self._database.begin() as connection:
-            if started - renewed_at > self._lease.total_seconds() / 3:
+            if started - renewed_at > self._lease.total_seconds() / 4:
                 claims.renew(
                     connection,
                     list(grips),
@@ -102,14 +103,12 @@ class Heartbeat:
             # Also at the first look: what was changed before it, the worker may not have seen.
             if grips[key].news != heard:
                 grips[key].news = heard
-                grips[key].done.put(None)
+                grips[key].look_again()
         return renewed_at
 
-    def _lose(self, grips: list[Grip]) -> None:
+    def _lose(self, grips: Iterable[Grip]) -> None:
         for grip in grips:
             with self._changed:
                 if (grip.run_id, grip.attempt) not in self._grips:
                     continue  # Given back in the meantime.
-            grip.lost = True
-            grip.stop.set()
-            grip.done.put(None)
+            grip.lose()

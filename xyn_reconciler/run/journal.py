@@ -1,9 +1,10 @@
 """A run in its worker's hand: what is known of it, and what is not written yet.
 
-The worker changes the journal, :meth:`Journal.write` writes all changes in the
-caller's transaction: the run, its steps and tries, the events that tell of
-them, the outbox. Between two writes nothing outside this process knows of a
-change, so whatever has an effect outside comes after a write.
+The worker changes the journal, :meth:`Journal.write` puts all changes into the
+:class:`~xyn_reconciler.store.turns.Turn` that one transaction saves: the run,
+its steps and tries, gates, what was used up; events are handed out beside it.
+Nothing here touches a database, so a turn that could not be committed is taken
+back by :meth:`Journal.restore` and done again.
 
 The trap: outputs, errors and inputs are redacted when they come in, not when
 they are written. A later step sees what a worker after a crash would see.
@@ -12,12 +13,12 @@ they are written. A later step sees what a worker after a crash would see.
 import dataclasses
 import datetime as dt
 import json
+import logging
 import uuid
-from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from xyn_reconciler.model.artifact import Artifact
-from xyn_reconciler.model.capability import EmitEvents
 from xyn_reconciler.model.event import Event, isoformat
 from xyn_reconciler.model.internal_events import (
     ArtifactAttached,
@@ -29,98 +30,141 @@ from xyn_reconciler.model.internal_events import (
 from xyn_reconciler.model.run import (
     RUN_CHANGES,
     ExecutionPlan,
+    PlannedStep,
     RunStatus,
     StepStatus,
     StepView,
     step_id,
 )
 from xyn_reconciler.run import limits
+from xyn_reconciler.run.execute import Redactor
 from xyn_reconciler.run.scope import RunView
-from xyn_reconciler.store import claims, notice, outbox
 from xyn_reconciler.store.artifacts import ArtifactStore
-from xyn_reconciler.store.claims import Claimed, Held, StepRest
-from xyn_reconciler.store.database import Connection
+from xyn_reconciler.store.claims import NO_REST, Claimed, GateNews, Held, Story
+from xyn_reconciler.store.turns import Row, Turn
+
+logger = logging.getLogger(__name__)
 
 LOG_NAMESPACE: Final = uuid.UUID("0f4b5a3e-5a0f-4f0c-8c53-3d6f7f0b9a21")
 
 
-class Redactor(Protocol):
-    """Takes secrets out of what is stored; ``model.redaction.Redactor`` is one."""
-
-    def value(self, value: Any) -> Any:  # noqa: ANN401 - any JSON value
-        """Give a JSON value without secrets."""
-        ...
-
-    def text(self, text: str) -> str:
-        """Give a text without secrets."""
-        ...
-
-
 def log_artifact_id(run_id: uuid.UUID) -> uuid.UUID:
-    """The id of a run's log: one artifact a run, which grows until the run ends."""
+    """The id of a run's log: one artifact a run, complete when the run ends."""
     return uuid.uuid5(LOG_NAMESPACE, str(run_id))
+
+
+@dataclasses.dataclass(slots=True)
+class _Changes:
+    """What the next commit brings."""
+
+    run: dict[str, Any] = dataclasses.field(default_factory=dict)
+    steps: set[str] = dataclasses.field(default_factory=set)
+    begun: list[Row] = dataclasses.field(default_factory=list)
+    finished: list[Row] = dataclasses.field(default_factory=list)
+    opened: list[Row] = dataclasses.field(default_factory=list)
+    decided: list[Row] = dataclasses.field(default_factory=list)
+    kept: list[Row] = dataclasses.field(default_factory=list)
+    events: list[Event] = dataclasses.field(default_factory=list)
+    record: bool = False
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing at all happened, but that the run was looked at."""
+        return not (self.steps or self.begun or self.finished or self.events)
 
 
 class Journal:
     """One claim of one run, from its taking up until it is given back."""
 
     def __init__(
-        self,
-        claimed: Claimed,
-        plan: ExecutionPlan,
-        event: Event | None,
-        steps: dict[str, StepView],
-        rest: Mapping[str, StepRest],
-        redactor: Redactor,
+        self, claimed: Claimed, plan: ExecutionPlan, story: Story | None, redactor: Redactor
     ) -> None:
+        """Without a ``story`` no step has one: the run was just created."""
         self.claimed = claimed
         self.plan = plan
-        self.steps = steps
         self.redactor = redactor
+        self.planned: dict[str, PlannedStep] = {
+            step.key: step for step in (*plan.steps, *plan.on_failure)
+        }
         self.run = RunView(
             run_id=claimed.run_id,
             revision=claimed.revision,
             actor=claimed.actor,
             inputs=claimed.inputs,
-            event=None if event is None else event.envelope(),
+            event=claimed.event,
             status=claimed.status,
             error=claimed.error,
             deadline_at=claimed.deadline_at,
             cancel_requested=claimed.cancel_requested_at is not None,
         )
         self.cancelled_by = claimed.cancelled_by
-        self.columns: dict[str, dict[str, Any]] = {
-            key: {
-                "wait_reason": one.wait_reason,
-                "started_at": one.started_at,
-                "completed_at": one.completed_at,
-                "logs_artifact_id": one.logs_artifact_id,
-                "inputs": one.inputs,
-            }
-            for key, one in rest.items()
-        }
+        self.steps: dict[str, StepView] = (
+            {key: StepView(key=key) for key in self.planned} if story is None else story.views
+        )
+        self.rest: dict[str, dict[str, Any]] = {} if story is None else story.rest
+        """What stands in a step's row beside its view; see :data:`store.claims.NO_REST`."""
+        self.log_before = None if story is None else story.log
+        self.effect_digests: dict[str, str] = {} if story is None else dict(story.effect_digests)
+        """Of the gates that wait, by step key."""
         self.over = False
         """Whether the run has ended or is given back: nothing more may be written."""
-        self._kinds = {step.key: step.kind for step in (*plan.steps, *plan.on_failure)}
-        self._changed: set[str] = set()
-        self._run_values: dict[str, Any] = {}
-        self._begun: list[dict[str, Any]] = []
-        self._finished: list[dict[str, Any]] = []
-        self._events: list[Event] = []
-        self._lines: list[str] = []
-        self._to_record = False
+        self.unchanged = False
+        """Whether the run waits again for just what it had waited for."""
+        self.changes = _Changes()
+        self._row: dict[str, Any] = {
+            name: getattr(claimed, name)
+            for name in (
+                "status",
+                "wait_reason",
+                "started_at",
+                "deadline_at",
+                "available_at",
+                "waiting_since",
+                "error",
+                "warnings",
+                "concurrency_key",
+            )
+        } | {"outputs": None, "completed_at": None}
+        self._step_ids: dict[str, uuid.UUID] = {}
+        self._lines: list[tuple[dt.datetime, str | None, str]] = []
+        self._says_something = False
+        self._used: dict[tuple[str, str], dict[str, Any]] = {}
+        self._kept = self._state()
 
     @property
     def run_id(self) -> uuid.UUID:
         return self.claimed.run_id
 
     def step_id(self, key: str) -> uuid.UUID:
-        return step_id(self.run_id, key)
+        found = self._step_ids.get(key)
+        if found is None:
+            found = self._step_ids[key] = step_id(self.run_id, key)
+        return found
 
-    @property
-    def untouched(self) -> bool:
-        """Whether nothing at all happened since the run was taken up."""
-        return not (self._changed or self._events or self._begun or self._finished)
+    def restore(self) -> None:
+        """Forget everything since the last :meth:`settle`: its transaction came to nothing."""
+        steps, rest, self.run, self.cancelled_by, row, used, lines, self.over = self._kept
+        self.steps, self.rest, self._row = dict(steps), dict(rest), dict(row)
+        self._used = dict(used)
+        del self._lines[lines:]
+        self.changes = _Changes()
+
+    def settle(self) -> None:
+        """Take what was written for good: its transaction is committed."""
+        self.changes = _Changes()
+        self._kept = self._state()
+
+    def _state(self) -> tuple[Any, ...]:
+        return (
+            dict(self.steps),
+            dict(self.rest),
+            self.run,
+            self.cancelled_by,
+            dict(self._row),
+            dict(self._used),
+            len(self._lines),
+            self.over,
+        )
 
     # ── changes ──────────────────────────────────────────────────────────────────────────────────
 
@@ -129,9 +173,10 @@ class Journal:
         if status is not None and status is not self.run.status:
             if status not in RUN_CHANGES[self.run.status]:
                 raise ValueError(f"a run that is {self.run.status} cannot become {status}")
-            self._run_values["status"] = str(status)
+            values["status"] = status
             self.run = dataclasses.replace(self.run, status=status)
-        self._run_values |= values
+        self._row |= values
+        self.changes.run |= values
         seen = {name: values[name] for name in ("error", "deadline_at") if name in values}
         if seen:
             self.run = dataclasses.replace(self.run, **seen)
@@ -143,9 +188,13 @@ class Journal:
             seconds = limits.run_timeout(self.plan.node, self.plan.timeout)
             self.set_run(started_at=now, deadline_at=now + dt.timedelta(seconds=seconds))
             self.tell(RunStarted(blueprint_id=self.plan.blueprint_id), now)
+            self.use("", "run.count", 1, "count", now)
         elif claimed.waiting_since is not None and claimed.deadline_at is not None:
             # The time it waited for people does not count.
             self.set_run(deadline_at=claimed.deadline_at + (now - claimed.waiting_since))
+        if claimed.status is RunStatus.WAITING:
+            # Its newest record says that it waits: a rebuild must not take it for waiting still.
+            self.changes.record = True
         self.set_run(RunStatus.RUNNING, wait_reason=None, available_at=None, waiting_since=None)
 
     def next_moment(self) -> dt.datetime | None:
@@ -154,16 +203,17 @@ class Journal:
         for view in self.steps.values():
             if view.status is StepStatus.WAITING:
                 moments += [view.available_at, view.expires_at]
-            moments += [item.available_at for item in view.items or ()]
+            if view.items:
+                moments += [item.available_at for item in view.items]
         return min((moment for moment in moments if moment is not None), default=None)
 
-    def change(self, key: str, **changes: Any) -> None:  # noqa: ANN401 - fields of a view, columns
-        """Change a step: fields of its view, and columns beside them."""
-        columns = self.columns[key]
-        for name in [name for name in changes if name in columns]:
-            columns[name] = changes.pop(name)
-        self.steps[key] = self.steps[key].model_copy(update=changes)
-        self._changed.add(key)
+    def change(self, key: str, *, rest: Mapping[str, Any] | None = None, **changes: Any) -> None:  # noqa: ANN401 - fields of a view
+        """Change a step: fields of its view, and what stands beside them in its row."""
+        if changes:
+            self.steps[key] = self.steps[key].model_copy(update=changes)
+        if rest:
+            self.rest[key] = {**self.rest.get(key, NO_REST), **rest}
+        self.changes.steps.add(key)
 
     def end(
         self,
@@ -182,36 +232,43 @@ class Journal:
             error=error,
             available_at=None,
             interruptions=0,
-            wait_reason=None,
-            completed_at=now,
+            rest={"wait_reason": None, "completed_at": now},
         )
         for other, view in self.steps.items():
             if view.interruptions and not view.status.ended:
                 self.change(other, interruptions=0)
 
-    def begin_attempt(self, values: dict[str, Any]) -> None:
-        self._begun.append(values)
-
-    def finish_attempt(self, values: dict[str, Any]) -> None:
-        self._finished.append(values)
-
-    def learn(self, held: Held, gates: Mapping[str, Mapping[str, Any]]) -> None:
+    def learn(self, held: Held, gates: Mapping[str, GateNews]) -> None:
         """Take over what people did meanwhile."""
         if held.cancel_requested_at is not None and not self.run.cancel_requested:
             self.run = dataclasses.replace(self.run, cancel_requested=True)
             self.cancelled_by = held.cancelled_by
-        for key, changes in gates.items():
-            self.steps[key] = self.steps[key].model_copy(update=dict(changes))
+        for key, gate in gates.items():
+            self.steps[key] = self.steps[key].model_copy(update=gate.changes)
+
+    def waits_at_a_gate(self) -> bool:
+        """Whether people may have decided something."""
+        return any(
+            view.status is StepStatus.WAITING and self.planned[key].kind == "gate"
+            for key, view in self.steps.items()
+        )
 
     # ── telling ──────────────────────────────────────────────────────────────────────────────────
 
-    def tell(self, data: EventData, now: dt.datetime, *, key: str | None = None) -> None:
-        """Emit one of the platform's events about the run, or about a step of it."""
+    def tell(
+        self,
+        data: EventData,
+        now: dt.datetime,
+        *,
+        key: str | None = None,
+        resource: uuid.UUID | None = None,
+    ) -> None:
+        """Emit one of the platform's events about the run, a step of it, or what that left."""
         step = None if key is None else self.step_id(key)
-        self._events.append(
+        self.changes.events.append(
             internal_event(
                 data,
-                resource_id=str(step or self.run_id),
+                resource_id=str(resource or step or self.run_id),
                 env_id=self.plan.node.env_id,
                 now=now,
                 correlation_id=self.claimed.correlation_id,
@@ -223,123 +280,196 @@ class Journal:
 
     def tell_step(self, kind: type[Any], key: str, now: dt.datetime, **more: Any) -> None:  # noqa: ANN401 - fields of the event
         """Emit one of the events that tell of a step's attempt."""
-        view = self.steps[key]
-        self.tell(kind(key=key, kind=self._kinds[key], attempt=view.attempt, **more), now, key=key)
+        attempt = self.steps[key].attempt
+        self.tell(kind(key=key, kind=self.planned[key].kind, attempt=attempt, **more), now, key=key)
 
-    def log(self, now: dt.datetime, message: str, *, step: str | None = None) -> None:
-        """Add a line to the run's log."""
-        line = {
-            "at": isoformat(now),
-            "run_id": str(self.run_id),
-            "step": step,
-            "correlation_id": self.claimed.correlation_id,
-            "message": self.redactor.text(message),
+    def use(
+        self,
+        key: str,
+        metric: str,
+        quantity: float,
+        unit: str,
+        now: dt.datetime,
+        *,
+        dims: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Note what a step (or, with an empty key, the run) used up.
+
+        Written when the claim ends, one row a metric and step: what a worker
+        that dies had noted is lost with it (seed 5.3.2: best effort).
+        """
+        before = self._used.get((key, metric))
+        if before is not None:
+            quantity += before["quantity"]
+        kind, ref = _source(self.planned[key]) if key else ("blueprint", self.plan.blueprint_id)
+        self._used[key, metric] = {
+            "run_id": self.run_id,
+            "key": key,
+            "metric": metric,
+            "source_kind": kind,
+            "source_ref": ref,
+            "quantity": quantity,
+            "unit": unit,
+            "class": "informational",
+            "dims": dims,
+            "occurred_at": now,
         }
-        self._lines.append(json.dumps(line, ensure_ascii=False) + "\n")
+
+    def log(
+        self, now: dt.datetime, message: str, *, step: str | None = None, plain: bool = False
+    ) -> None:
+        """Add a line to the run's log; ``plain`` where the run's events say as much."""
+        self._lines.append((now, step, message))
+        self._says_something |= not plain
 
     # ── writing ──────────────────────────────────────────────────────────────────────────────────
 
-    def write(self, connection: Connection, now: dt.datetime, emit: EmitEvents) -> None:
-        """Write every change; the caller holds the run's row and commits."""
-        if self._run_values:
-            claims.save_run(connection, self.run_id, self._run_values)
-        claims.insert_attempts(connection, self._begun)
-        claims.finish_attempts(connection, self._finished)
-        claims.save_steps(connection, [self._row(key) for key in sorted(self._changed)])
-        emit(connection, self._events)
-        if self._to_record:
-            outbox.put(connection, "run", [self.run_id], now)
-        if not self.untouched:
-            notice.notify(connection, notice.RUN, str(self.run_id))
-        self._run_values, self._begun, self._finished, self._events = {}, [], [], []
-        self._changed.clear()
-        self._to_record = False
+    def hand_over(self, now: dt.datetime, under_way: Sequence[uuid.UUID]) -> None:
+        """Give a run that goes on to whoever takes it up next, with attempts that did not end."""
+        for attempt_id in under_way:
+            self.changes.finished.append(
+                {
+                    "attempt_id": attempt_id,
+                    "status": "interrupted",
+                    "completed_at": now,
+                    "outputs": None,
+                    "error": None,
+                }
+            )
+        self.set_run(available_at=now)
+        self.give_back()
 
-    def give_back(self, **values: Any) -> None:  # noqa: ANN401 - columns
+    @property
+    def to_be_written(self) -> bool:
+        """Whether there is a change; a run that was only looked at is left as it was."""
+        return not self.changes.quiet or (bool(self.changes.run) and not self.unchanged)
+
+    def give_back(self) -> None:
         """End the claim with the next write."""
-        self.set_run(leased_by=None, leased_until=None, **values)
         self.over = True
 
-    def record(self) -> None:
-        """Ask the committer to record the run as the next write leaves it."""
-        self._to_record = True
+    def write(self, turn: Turn, now: dt.datetime, *, worker: str, lease: dt.timedelta) -> None:
+        """Put every change into a turn; the caller holds the run's row and commits."""
+        changes = self.changes
+        if changes.run or self.over:
+            turn.runs.append(
+                {
+                    "run_id": self.run_id,
+                    **self._row,
+                    "attempt": self.claimed.attempt,
+                    "leased_by": None if self.over else worker,
+                    "leased_until": None if self.over else now + lease,
+                }
+            )
+        # In one order everywhere: two transactions never wait for one another.
+        turn.steps += [self._step_row(key) for key in self.planned if key in changes.steps]
+        turn.begun += changes.begun
+        turn.finished += changes.finished
+        turn.opened += changes.opened
+        turn.decided += changes.decided
+        turn.kept += changes.kept
+        if self.over:
+            turn.footprints += self._used.values()
+        if changes.record:
+            turn.recorded.append({"kind": "run", "subject": self.run_id, "created_at": now})
 
-    def keep_log(self, connection: Connection, store: ArtifactStore, now: dt.datetime) -> None:
-        """Store the log so far as the run's artifact; every step of it points there."""
-        artifact_id = log_artifact_id(self.run_id)
-        before = self._log_before(connection, store, artifact_id)
-        content = before + self._new_lines(limits.MAX_LOG - len(before))
-        sha256, length = store.put(content, limit=2 * limits.MAX_LOG)
-        artifact = Artifact(
-            artifact_id=artifact_id,
-            name=f"run-{self.run_id}.ndjson",
-            kind="log",
-            content_type="application/x-ndjson",
-            created_at=now,
-            created_by="system",
-            byte_length=length,
-            sha256=sha256,
-            run_id=self.run_id,
+    def keep(self, artifact: Artifact, now: dt.datetime, *, key: str) -> None:
+        """Note what a step kept, and tell of it."""
+        row = dataclasses.asdict(artifact)
+        self.changes.kept.append(row)
+        common = {"name": artifact.name, "kind": artifact.kind}
+        told = (
+            ArtifactCreated(
+                **common, sha256=artifact.sha256 or "", byte_length=artifact.byte_length or 0
+            ),
+            ArtifactAttached(**common, run_id=str(self.run_id), step_id=str(self.step_id(key))),
         )
-        if claims.save_log(connection, artifact):
-            created = ArtifactCreated(
-                name=artifact.name, kind="log", sha256=sha256, byte_length=length
-            )
-            attached = ArtifactAttached(
-                name=artifact.name, kind="log", run_id=str(self.run_id), step_id=None
-            )
-            self._tell_of_log(created, artifact_id, now)
-            self._tell_of_log(attached, artifact_id, now)
-        self._lines.clear()
-        for key, columns in self.columns.items():
-            if columns["logs_artifact_id"] is None and columns["started_at"] is not None:
-                self.change(key, logs_artifact_id=artifact_id)
+        for data in told:
+            self.tell(data, now, key=key, resource=artifact.artifact_id)
 
-    def _log_before(
-        self, connection: Connection, store: ArtifactStore, artifact_id: uuid.UUID
-    ) -> bytes:
-        if all(columns["logs_artifact_id"] is None for columns in self.columns.values()):
-            return b""
-        sha256 = claims.log_content(connection, artifact_id)
-        if sha256 is None or not store.exists(sha256):
-            return b""
-        with store.open(sha256) as file:
-            return file.read()
+    def keep_log(self, store: ArtifactStore, now: dt.datetime) -> None:
+        """Store the log so far as the run's artifact; every step of it points there.
+
+        A run whose steps had nothing to say has no log.
+        """
+        if not self._says_something and self.log_before is None:
+            return
+        try:
+            sha256, length = self._stored_log(store)
+        except OSError as error:
+            # A full disk must not keep runs from ending.
+            logger.warning("the log of run %s is lost: %s", self.run_id, error)
+            return
+        artifact_id = log_artifact_id(self.run_id)
+        self.changes.kept.append(
+            {
+                "artifact_id": artifact_id,
+                "name": f"run-{self.run_id}.ndjson",
+                "kind": "log",
+                "content_type": "application/x-ndjson",
+                "byte_length": length,
+                "created_at": now,
+                "created_by": "system",
+                "run_id": self.run_id,
+                "step_id": None,
+                "sha256": sha256,
+                "metadata": {},
+            }
+        )
+        for key, view in self.steps.items():
+            begun = view.attempt or view.status is not StepStatus.CREATED
+            if begun and self.rest.get(key, NO_REST)["logs_artifact_id"] is None:
+                self.change(key, rest={"logs_artifact_id": artifact_id})
+
+    def _stored_log(self, store: ArtifactStore) -> tuple[str, int]:
+        before = b""
+        if self.log_before is not None and store.exists(self.log_before):
+            with store.open(self.log_before) as file:
+                before = file.read()
+        content = before + self._new_lines(limits.MAX_LOG - len(before))
+        # The committer makes it durable, together with the record that names it.
+        return store.put(content, limit=2 * limits.MAX_LOG, durable=False)
 
     def _new_lines(self, room: int) -> bytes:
-        kept: list[bytes] = []
-        for number, line in enumerate(self._lines):
-            data = line.encode("utf-8", "backslashreplace")
-            room -= len(data)
-            if room < 0:
-                left_out = len(self._lines) - number
-                kept.append(f'{{"message": "{left_out} more lines were not kept"}}\n'.encode())
-                break
-            kept.append(data)
-        return b"".join(kept)
-
-    def _tell_of_log(self, data: EventData, artifact_id: uuid.UUID, now: dt.datetime) -> None:
-        self._events.append(
-            internal_event(
-                data,
-                resource_id=str(artifact_id),
-                env_id=self.plan.node.env_id,
-                now=now,
-                correlation_id=self.claimed.correlation_id,
-                run_id=self.run_id,
-                hops=self.claimed.hops,
+        run_id, correlation_id = str(self.run_id), self.claimed.correlation_id
+        lines = [
+            json.dumps(
+                {
+                    "at": isoformat(at),
+                    "run_id": run_id,
+                    "step": step,
+                    "correlation_id": correlation_id,
+                    "message": self.redactor.text(message),
+                },
+                ensure_ascii=False,
             )
-        )
+            for at, step, message in self._lines
+        ]
+        data = "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
+        if len(data) <= room:
+            return data
+        whole = data[: max(room, 0)].rpartition(b"\n")[0] + b"\n"
+        left_out = len(lines) - whole.count(b"\n")
+        return whole + f'{{"message": "{left_out} more lines were not kept"}}\n'.encode()
 
-    def _row(self, key: str) -> dict[str, Any]:
+    def _step_row(self, key: str) -> dict[str, Any]:
         view = self.steps[key]
         return {
             "step_id": self.step_id(key),
-            "status": str(view.status),
+            "status": view.status,
             "attempt": view.attempt,
             "interruptions": view.interruptions,
             "available_at": view.available_at,
             "outputs": view.outputs,
             "error": view.error,
-            **self.columns[key],
+            **self.rest.get(key, NO_REST),
         }
+
+
+def _source(step: PlannedStep) -> tuple[str, str]:
+    """Name what used something up: by kind and, in it, by what rollups are made of."""
+    if step.kind == "action_task":
+        return step.kind, str(step.action)
+    if step.kind == "agent_task":
+        return step.kind, f"{step.provider}/{step.model}"
+    return step.kind, step.key

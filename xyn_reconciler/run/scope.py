@@ -41,7 +41,7 @@ def event_roots(node: PlanNode, event: Event | Mapping[str, Any] | None) -> dict
 
 
 def node_root(node: PlanNode) -> dict[str, Any]:
-    return {"id": node.id, "env_id": node.env_id, "stage": node.stage}
+    return {"id": node.id, "env_id": node.env_id, "stage": node.stage, "vars": node.vars}
 
 
 def scope(plan: ExecutionPlan, run: RunView, steps: Mapping[str, StepView]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Sequence
 
 from sqlalchemy import func, insert, select, tuple_, update
-from sqlalchemy.engine import Row
+from sqlalchemy.engine import RowMapping
 
 from xyn_reconciler.model.artifact import Artifact
 from xyn_reconciler.store.database import Connection
@@ -50,7 +50,7 @@ def get_artifact(connection: Connection, artifact_id: uuid.UUID) -> Artifact | N
     row = connection.execute(
         select(*_COLUMNS).where(ArtifactRow.artifact_id == artifact_id)
     ).one_or_none()
-    return None if row is None else _artifact(row)
+    return None if row is None else _artifact(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name
 
 
 def list_artifacts(
@@ -73,7 +73,7 @@ def list_artifacts(
         query = query.where(ArtifactRow.run_id == run_id)
     if kind is not None:
         query = query.where(ArtifactRow.kind == kind)
-    return [_artifact(row) for row in connection.execute(query)]
+    return [_artifact(row) for row in connection.execute(query).mappings()]
 
 
 def stored_bytes(connection: Connection) -> int:
@@ -85,7 +85,7 @@ def stored_bytes(connection: Connection) -> int:
     return int(connection.execute(select(func.coalesce(func.sum(found.c.length), 0))).scalar_one())
 
 
-def _artifact(row: Row[tuple[object, ...]]) -> Artifact:
-    values = dict(row._mapping)  # noqa: SLF001 - the documented way to a row's names
+def _artifact(row: RowMapping) -> Artifact:
+    values = dict(row)
     del values["record_commit"]
     return Artifact(**values)

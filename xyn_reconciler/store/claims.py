@@ -1,30 +1,21 @@
-"""One run in one worker's hold: claim it, prolong it, read it, write to it.
+"""Runs in a worker's hold: claim them, prolong them, read them. What it writes is in :mod:`.turns`.
 
-The trap is fencing. :func:`claim` raises ``runs.attempt`` and names a holder;
-whoever writes afterwards begins its transaction with :func:`hold`, which locks
-the run's row and answers ``None`` when the claim is no longer the caller's.
+The trap is fencing. :func:`claim` locks runs that are free for the caller's
+transaction, who writes ``attempt + 1`` and a holder if it keeps them; whoever
+writes afterwards begins its transaction with :func:`hold`, which locks the rows
+and leaves out those whose claim is no longer the caller's.
+
+Every question here is asked for many runs at once: the answer to one costs a
+round trip, and so does the answer to fifty.
 """
 
 import datetime as dt
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import (
-    Boolean,
-    bindparam,
-    func,
-    insert,
-    literal_column,
-    or_,
-    select,
-    tuple_,
-    update,
-)
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-
-from xyn_reconciler.model.artifact import Artifact
+from xyn_reconciler.model.event import isoformat
 from xyn_reconciler.model.run import (
     ExecutionPlan,
     ItemView,
@@ -32,22 +23,17 @@ from xyn_reconciler.model.run import (
     StepStatus,
     StepView,
 )
+from xyn_reconciler.store import dispatch
 from xyn_reconciler.store.database import Connection
-from xyn_reconciler.store.runs import UNFINISHED
-from xyn_reconciler.store.tables import (
-    ApprovalRow,
-    ArtifactRow,
-    AttemptRow,
-    GateRow,
-    PlanRow,
-    RunRow,
-    StepRow,
-)
+from xyn_reconciler.store.pipeline import BY_KEY, send
+
+Token = tuple[uuid.UUID, int]
+"""A claim: the run and its attempt, the fencing token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
-    """A run as its new holder finds it; ``attempt`` is the fencing token of this claim."""
+    """A run as its new holder finds it."""
 
     run_id: uuid.UUID
     blueprint_id: str
@@ -56,21 +42,33 @@ class Claimed:
     status: RunStatus
     wait_reason: str | None
     priority: int
+    created_at: dt.datetime
     started_at: dt.datetime | None
     deadline_at: dt.datetime | None
+    available_at: dt.datetime | None
     waiting_since: dt.datetime | None
     actor: str
     correlation_id: str
-    event_id: uuid.UUID | None
     inputs: dict[str, Any]
     error: dict[str, Any] | None
     warnings: int
     hops: int
+    origin_run_id: uuid.UUID | None
+    parent_step_id: uuid.UUID | None
+    concurrency_key: str | None
     attempt: int
+    """The fencing token of this claim: one more than what stands in the row."""
     cancel_requested_at: dt.datetime | None
     cancelled_by: str | None
     lapsed_at: dt.datetime | None
     """When the lease of a holder before, who never gave it back, ran out."""
+    event: dict[str, Any] | None
+    """The envelope of the event that started it."""
+
+    @property
+    def untouched(self) -> bool:
+        """Whether no step of it can have a story yet: its rows need not be read."""
+        return self.status is RunStatus.CREATED and self.origin_run_id is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,289 +82,288 @@ class Held:
 # ── holding ──────────────────────────────────────────────────────────────────────────────────────
 
 
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a claim brought."""
+
+    runs: list[Claimed]
+    woken: int
+    """Wake-ups that were taken off the queue."""
+    transaction: str
+    """The id of the caller's transaction, for :func:`committed`."""
+
+
 def claim(
-    connection: Connection,
-    run_id: uuid.UUID,
-    *,
-    worker: str,
-    now: dt.datetime,
-    lease: dt.timedelta,
-) -> Claimed | None:
-    """Take an unfinished run that nobody holds, or whose holder's lease has lapsed.
+    connection: Connection, run_ids: Sequence[uuid.UUID], *, now: dt.datetime, room: int = 0
+) -> Claims:
+    """Lock those of the runs that are unfinished and that nobody holds, or has held for too long.
 
-    ``None`` where another holds it, is just taking it, or nothing is left to
-    do. The status stays as it was: whoever only looks leaves no trace.
+    Beside the given runs those of up to ``room`` wake-ups, which are taken off
+    the queue: rolled back, they are there again. What another transaction is
+    just taking is left out, not waited for. Nothing else is written: whoever
+    only looks leaves no trace.
     """
-    free = (
-        select(RunRow.run_id, RunRow.leased_until)
-        .where(
-            RunRow.run_id == run_id,
-            RunRow.status.in_(UNFINISHED),
-            or_(RunRow.leased_until.is_(None), RunRow.leased_until < now),
-        )
-        .with_for_update(skip_locked=True)
-        .cte("free")
-    )
-    row = connection.execute(
-        update(RunRow)
-        .where(RunRow.run_id == free.c.run_id)
-        .values(attempt=RunRow.attempt + 1, leased_by=worker, leased_until=now + lease)
-        .returning(
-            *(RunRow.__table__.c[name] for name in _CLAIMED_COLUMNS),
-            free.c.leased_until.label("lapsed_at"),
-        )
-    ).one_or_none()
-    if row is None:
-        return None
-    values = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
-    return Claimed(**values | {"status": RunStatus(values["status"])})
+    rows = send(connection, [(_CLAIM, (dispatch.QUEUE, room, list(run_ids), now))])
+    transaction, woken, _ = rows[0][:3]
+    return Claims([_claimed(row[3:]) for row in rows if row[3] is not None], woken, transaction)
 
 
-_CLAIMED_COLUMNS: Final = tuple(
-    name for name in Claimed.__dataclass_fields__ if name != "lapsed_at"
+_OF_RUN: Final = (
+    "run_id",
+    "blueprint_id",
+    "revision",
+    "plan_digest",
+    "status",
+    "wait_reason",
+    "priority",
+    "created_at",
+    "started_at",
+    "deadline_at",
+    "available_at",
+    "waiting_since",
+    "actor",
+    "correlation_id",
+    "inputs",
+    "error",
+    "warnings",
+    "hops",
+    "origin_run_id",
+    "parent_step_id",
+    "concurrency_key",
+    "attempt",
+    "cancel_requested_at",
+    "cancelled_by",
+    "leased_until",
+)
+_OF_EVENT: Final = (
+    "event_id",
+    "event_name",
+    "occurred_at",
+    "env_id",
+    "actor",
+    "correlation_id",
+    "run_id",
+    "step_id",
+    "resource",
+    "data",
 )
 
+# Names of columns come from the tuples above, and from nowhere else.
+_CLAIM: Final = (
+    f"WITH woken AS ({dispatch.TAKE}), free AS ("  # noqa: S608 - see above
+    f"SELECT {', '.join(f'r.{name}' for name in _OF_RUN)},"
+    f" {', '.join(f'e.{name} AS e_{name}' for name in _OF_EVENT)}"
+    " FROM runs r LEFT JOIN events e ON e.event_id = r.event_id"
+    " WHERE r.run_id = ANY(ARRAY(SELECT run_id FROM woken UNION SELECT unnest(%s::uuid[])))"
+    " AND r.status IN ('created', 'running', 'waiting')"
+    " AND (r.leased_until IS NULL OR r.leased_until < %s)"
+    " FOR UPDATE OF r SKIP LOCKED)"
+    f" SELECT pg_current_xact_id()::text, (SELECT count(*) FROM woken), {BY_KEY}, free.*"
+    " FROM (SELECT) AS one LEFT JOIN free ON true"
+).encode()
 
-def hold(connection: Connection, run_id: uuid.UUID, *, worker: str, attempt: int) -> Held | None:
-    """Lock the row of a run that the caller still holds; ``None`` where it no longer does.
+
+def _claimed(row: Sequence[Any]) -> Claimed:
+    run = dict(zip(_OF_RUN, row[: len(_OF_RUN)], strict=True))
+    event = dict(zip(_OF_EVENT, row[len(_OF_RUN) :], strict=True))
+    run["lapsed_at"] = run.pop("leased_until")
+    run["status"] = RunStatus(run["status"])
+    run["attempt"] += 1
+    return Claimed(**run, event=None if event["event_id"] is None else _envelope(event))
+
+
+def _envelope(event: dict[str, Any]) -> dict[str, Any]:
+    """As :meth:`model.event.Event.envelope` has it."""
+    for name in ("event_id", "run_id", "step_id"):
+        event[name] = None if event[name] is None else str(event[name])
+    event["occurred_at"] = isoformat(event["occurred_at"])
+    return event
+
+
+def hold(
+    connection: Connection, held: Sequence[Token], *, worker: str
+) -> tuple[dict[uuid.UUID, Held], str | None]:
+    """Lock the rows of runs that the caller still holds; the others are left out.
 
     The first statement of every transaction that writes for a claim: from
     here to the commit nobody else claims the run, decides its gates or
-    cancels it.
+    cancels it. Beside them the transaction's id, for :func:`committed`.
     """
-    row = connection.execute(
-        select(RunRow.cancel_requested_at, RunRow.cancelled_by)
-        .where(RunRow.run_id == run_id, RunRow.leased_by == worker, RunRow.attempt == attempt)
-        .with_for_update()
-    ).one_or_none()
-    return None if row is None else Held(*row)
+    if not held:
+        return {}, None
+    rows = send(connection, [(_HOLD, ([run_id for run_id, _ in held], worker))])
+    tokens = set(held)
+    ours = {row[0]: Held(row[2], row[3]) for row in rows if (row[0], row[1]) in tokens}
+    return ours, rows[0][4] if rows else None
+
+
+_HOLD: Final = (
+    "SELECT run_id, attempt, cancel_requested_at, cancelled_by, pg_current_xact_id()::text,"  # noqa: S608 - a constant
+    f" {BY_KEY} FROM runs WHERE run_id = ANY(%s) AND leased_by = %s ORDER BY run_id FOR UPDATE"
+).encode()
 
 
 def release(connection: Connection, run_id: uuid.UUID, *, worker: str) -> None:
     """Give up a claim that this worker still has, without another change."""
-    connection.execute(
-        update(RunRow)
-        .where(RunRow.run_id == run_id, RunRow.leased_by == worker)
-        .values(leased_by=None, leased_until=None)
+    connection.exec_driver_sql(
+        "UPDATE runs SET leased_by = NULL, leased_until = NULL"
+        " WHERE run_id = %s AND leased_by = %s",
+        (run_id, worker),
     )
 
 
 def renew(
     connection: Connection,
-    held: Sequence[tuple[uuid.UUID, int]],
+    held: Sequence[Token],
     *,
     worker: str,
     now: dt.datetime,
     lease: dt.timedelta,
-) -> set[tuple[uuid.UUID, int]]:
-    """Prolong leases, given as (run_id, attempt); those that are still held."""
-    if not held:
-        return set()
-    rows = connection.execute(
-        update(RunRow)
-        .where(RunRow.leased_by == worker, tuple_(RunRow.run_id, RunRow.attempt).in_(held))
-        .values(leased_until=now + lease)
-        .returning(RunRow.run_id, RunRow.attempt)
+) -> None:
+    """Prolong the leases that are still held."""
+    connection.exec_driver_sql(
+        "UPDATE runs SET leased_until = %s WHERE leased_by = %s AND (run_id, attempt) IN"
+        " (SELECT * FROM unnest(CAST(%s AS uuid[]), CAST(%s AS bigint[])))",
+        (now + lease, worker, [run_id for run_id, _ in held], [attempt for _, attempt in held]),
     )
-    return {(row.run_id, row.attempt) for row in rows}
 
 
 def news(
-    connection: Connection, held: Sequence[tuple[uuid.UUID, int]], *, worker: str
-) -> dict[tuple[uuid.UUID, int], tuple[bool, int]]:
-    """For claims still held: whether a cancel was asked for, and how many gates were decided."""
-    if not held:
-        return {}
-    decided = (
-        select(func.count())
-        .where(GateRow.run_id == RunRow.run_id, GateRow.decision.is_not(None))
-        .correlate(RunRow)
-        .scalar_subquery()
+    connection: Connection, held: Sequence[Token], *, worker: str
+) -> dict[Token, tuple[bool, int]]:
+    """For claims still held: whether a cancel was asked for, and how much people decided."""
+    rows = connection.exec_driver_sql(
+        "SELECT r.run_id, r.attempt, r.cancel_requested_at IS NOT NULL,"
+        " (SELECT count(*) FROM gates g WHERE g.run_id = r.run_id AND g.decision IS NOT NULL)"
+        " FROM runs r WHERE r.leased_by = %s AND r.run_id = ANY(%s)",
+        (worker, [run_id for run_id, _ in held]),
     )
-    rows = connection.execute(
-        select(
-            RunRow.run_id, RunRow.attempt, RunRow.cancel_requested_at.is_not(None), decided
-        ).where(RunRow.leased_by == worker, tuple_(RunRow.run_id, RunRow.attempt).in_(held))
-    )
-    return {(run_id, attempt): (cancel, gates) for run_id, attempt, cancel, gates in rows}
+    tokens = set(held)
+    return {(row[0], row[1]): (row[2], row[3]) for row in rows if (row[0], row[1]) in tokens}
 
 
-def save_run(connection: Connection, run_id: uuid.UUID, values: Mapping[str, Any]) -> None:
-    """Write columns of a run that the caller holds (see :func:`hold`)."""
-    connection.execute(update(RunRow).where(RunRow.run_id == run_id).values(**values))
-
-
-SAVED_STEP_COLUMNS: Final = (
-    "status",
-    "wait_reason",
-    "attempt",
-    "interruptions",
-    "available_at",
-    "started_at",
-    "completed_at",
-    "logs_artifact_id",
-    "inputs",
-    "outputs",
-    "error",
-)
-
-
-def save_steps(connection: Connection, steps: Sequence[Mapping[str, Any]]) -> None:
-    """Write the state of steps: each a mapping of ``step_id`` and :data:`SAVED_STEP_COLUMNS`."""
-    if steps:
-        connection.execute(
-            _SAVE_STEP, [{f"new_{name}": value for name, value in step.items()} for step in steps]
-        )
-
-
-_SAVE_STEP: Final = (
-    update(StepRow.__table__)  # type: ignore[arg-type] # a mapped class has a Table
-    .where(StepRow.__table__.c.step_id == bindparam("new_step_id"))
-    .values(
-        {
-            name: bindparam(f"new_{name}", type_=StepRow.__table__.c[name].type)
-            for name in SAVED_STEP_COLUMNS
-        }
-    )
-)
-
-
-def insert_attempts(connection: Connection, attempts: Sequence[Mapping[str, Any]]) -> None:
-    """Write intents, one a try; the effect comes after their commit."""
-    if attempts:
-        connection.execute(insert(AttemptRow), list(attempts))
-
-
-def finish_attempts(connection: Connection, attempts: Sequence[Mapping[str, Any]]) -> None:
-    """End tries: mappings of ``attempt_id, status, completed_at, outputs, error``."""
-    if attempts:
-        connection.execute(
-            _FINISH_ATTEMPT,
-            [{f"new_{name}": value for name, value in attempt.items()} for attempt in attempts],
-        )
-
-
-_FINISH_ATTEMPT: Final = (
-    update(AttemptRow.__table__)  # type: ignore[arg-type] # a mapped class has a Table
-    .where(
-        AttemptRow.__table__.c.attempt_id == bindparam("new_attempt_id"),
-        AttemptRow.__table__.c.status == "running",
-    )
-    .values(
-        {
-            name: bindparam(f"new_{name}", type_=AttemptRow.__table__.c[name].type)
-            for name in ("status", "completed_at", "outputs", "error")
-        }
-    )
-)
-
-
-def interrupt_attempts(connection: Connection, run_id: uuid.UUID, now: dt.datetime) -> None:
-    """Mark the tries that a dead worker left under way."""
-    steps = select(StepRow.step_id).where(StepRow.run_id == run_id)
-    connection.execute(
-        update(AttemptRow)
-        .where(AttemptRow.step_id.in_(steps), AttemptRow.status == "running")
-        .values(status="interrupted", completed_at=now)
-    )
-
-
-def save_log(connection: Connection, artifact: Artifact) -> bool:
-    """Write the row of a run's log, or its newer content; whether it is new."""
-    values = {
-        ArtifactRow.__table__.c[name]: getattr(artifact, name)
-        for name in Artifact.__dataclass_fields__
-    }
-    wanted = postgresql_insert(ArtifactRow).values(values)
-    new: bool = connection.execute(
-        wanted.on_conflict_do_update(
-            index_elements=[ArtifactRow.artifact_id],
-            set_={"sha256": artifact.sha256, "byte_length": artifact.byte_length},
-        ).returning(literal_column("xmax = 0", Boolean))
+def committed(connection: Connection, transaction: str) -> bool:
+    """Whether a transaction whose end was not heard of has been committed."""
+    status = connection.exec_driver_sql(
+        "SELECT pg_xact_status(CAST(%s AS xid8))", (transaction,)
     ).scalar_one()
-    return new
+    return bool(status == "committed")
 
 
-def log_content(connection: Connection, artifact_id: uuid.UUID) -> str | None:
-    """Give the sha256 of a run's log so far."""
-    return connection.execute(
-        select(ArtifactRow.sha256).where(ArtifactRow.artifact_id == artifact_id)
-    ).scalar_one_or_none()
+def interrupt_attempts(
+    connection: Connection, run_ids: Sequence[uuid.UUID], now: dt.datetime
+) -> None:
+    """Mark the tries that a dead worker left under way."""
+    connection.exec_driver_sql(
+        "UPDATE attempts a SET status = 'interrupted', completed_at = %s FROM steps s"
+        " WHERE s.run_id = ANY(%s) AND s.step_id = a.step_id AND a.status = 'running'",
+        (now, list(run_ids)),
+    )
 
 
 # ── reading for a worker ─────────────────────────────────────────────────────────────────────────
 
 
+def load_plans(connection: Connection, digests: Iterable[str]) -> dict[str, ExecutionPlan]:
+    """Read compiled plans."""
+    rows = connection.exec_driver_sql(
+        "SELECT digest, plan FROM plans WHERE digest = ANY(%s)", (list(digests),)
+    )
+    return {digest: ExecutionPlan.model_validate(plan) for digest, plan in rows}
+
+
 def load_plan(connection: Connection, digest: str) -> ExecutionPlan:
-    """Read a compiled plan; raises ``NoResultFound`` for an unknown digest, which no run has."""
-    row = connection.execute(select(PlanRow.plan).where(PlanRow.digest == digest)).one()
-    return ExecutionPlan.model_validate(row.plan)
+    """Read one compiled plan; raises ``KeyError`` for an unknown digest, which no run has."""
+    return load_plans(connection, [digest])[digest]
+
+
+NO_REST: Final[Mapping[str, Any]] = {
+    "wait_reason": None,
+    "started_at": None,
+    "completed_at": None,
+    "logs_artifact_id": None,
+    "inputs": None,
+}
+"""What stands in a step's row beside its view, before anything happened to it."""
 
 
 @dataclass(frozen=True, slots=True)
-class StepRest:
-    """What stands in a step's row beside its view: written back as it was."""
+class Story:
+    """All that happened to the steps of a run so far, by key, in the plan's order."""
 
-    wait_reason: str | None
-    started_at: dt.datetime | None
-    completed_at: dt.datetime | None
-    logs_artifact_id: uuid.UUID | None
-    inputs: Any
+    views: dict[str, StepView]
+    rest: dict[str, dict[str, Any]]
+    """Beside the views, as :data:`NO_REST` has it."""
+    effect_digests: dict[str, str]
+    """Of the gates that wait, by step key."""
+    log: str | None
+    """The sha256 of its log so far."""
 
 
-def load_steps(
-    connection: Connection, run_id: uuid.UUID
-) -> tuple[dict[str, StepView], dict[str, StepRest]]:
-    """Read the steps of a run by key, in the plan's order; a decided gate with its decision."""
-    rows = connection.execute(
-        select(*(StepRow.__table__.c[name] for name in ("step_id", "key", *SAVED_STEP_COLUMNS)))
-        .where(StepRow.run_id == run_id)
-        .order_by(StepRow.position)
-    ).all()
+def load_stories(connection: Connection, run_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Story]:
+    """Read the steps of runs; a decided gate with its decision."""
+    if not run_ids:
+        return {}
+    steps: dict[uuid.UUID, list[Any]] = {run_id: [] for run_id in run_ids}
+    for row in connection.exec_driver_sql(_LOAD_STEPS, (list(run_ids),)):
+        steps[row.run_id].append(row)
     tries: dict[uuid.UUID, list[Any]] = {}
-    if any(row.attempt for row in rows):
-        for row in _load_attempts(connection, run_id):
-            tries.setdefault(row.step_id, []).append(row)
-    views = {
-        row.key: StepView(
-            key=row.key,
-            status=StepStatus(row.status),
-            attempt=row.attempt,
-            available_at=row.available_at,
-            outputs=row.outputs,
-            error=row.error,
-            interruptions=row.interruptions,
-            failures=sum(one.status == "failed" for one in tries.get(row.step_id, ())),
-            items=_items(tries.get(row.step_id, ())),
+    for row in connection.exec_driver_sql(_LOAD_ATTEMPTS, (list(run_ids),)):
+        tries.setdefault(row.step_id, []).append(row)
+    gates = load_gates(connection, run_ids)
+    logs: dict[uuid.UUID, str] = {
+        row.run_id: row.sha256
+        for row in connection.exec_driver_sql(
+            "SELECT run_id, sha256 FROM artifacts WHERE run_id = ANY(%s) AND kind = 'log'",
+            (list(run_ids),),
         )
-        for row in rows
     }
-    if any(row.wait_reason == "gate" for row in rows):
-        for key, changes in load_gates(connection, run_id).items():
-            views[key] = views[key].model_copy(update=changes)
-    rest = {
-        row.key: StepRest(
-            row.wait_reason, row.started_at, row.completed_at, row.logs_artifact_id, row.inputs
+    return {
+        run_id: Story(
+            {row.key: _view(row, tries, gates.get(run_id, {})) for row in rows},
+            {row.key: _rest(row) for row in rows},
+            {key: gate.effect_digest for key, gate in gates.get(run_id, {}).items()},
+            logs.get(run_id),
         )
-        for row in rows
+        for run_id, rows in steps.items()
     }
-    return views, rest
 
 
-def _load_attempts(connection: Connection, run_id: uuid.UUID) -> Sequence[Any]:
-    return connection.execute(
-        select(
-            AttemptRow.step_id,
-            AttemptRow.item_index,
-            AttemptRow.number,
-            AttemptRow.status,
-            AttemptRow.outputs,
-            AttemptRow.error,
-        )
-        .join(StepRow, StepRow.step_id == AttemptRow.step_id)
-        .where(StepRow.run_id == run_id)
-        .order_by(AttemptRow.step_id, AttemptRow.item_index, AttemptRow.number)
-    ).all()
+_LOAD_STEPS: Final = (
+    "SELECT run_id, step_id, key, status, wait_reason, attempt, interruptions, available_at,"
+    " started_at, completed_at, logs_artifact_id, inputs, outputs, error"
+    " FROM steps WHERE run_id = ANY(%s) ORDER BY run_id, position"
+)
+_LOAD_ATTEMPTS: Final = (
+    "SELECT a.step_id, a.item_index, a.number, a.status, a.outputs, a.error"
+    " FROM attempts a JOIN steps s USING (step_id) WHERE s.run_id = ANY(%s)"
+    " ORDER BY a.step_id, a.item_index, a.number"
+)
+
+
+def _view(
+    row: Any,  # noqa: ANN401 - a row of _LOAD_STEPS
+    tries: Mapping[uuid.UUID, Sequence[Any]],
+    gates: Mapping[str, "GateNews"],
+) -> StepView:
+    own = tries.get(row.step_id, ())
+    fields: dict[str, Any] = {
+        "key": row.key,
+        "status": StepStatus(row.status),
+        "attempt": row.attempt,
+        "available_at": row.available_at,
+        "outputs": row.outputs,
+        "error": row.error,
+        "interruptions": row.interruptions,
+        "failures": sum(one.status == "failed" for one in own),
+        "items": _items(own),
+    }
+    gate = gates.get(row.key)
+    return StepView(**(fields if gate is None else fields | gate.changes))
+
+
+def _rest(row: Any) -> dict[str, Any]:  # noqa: ANN401 - a row of _LOAD_STEPS
+    return {name: getattr(row, name) for name in NO_REST}
 
 
 def _items(tries: Sequence[Any]) -> tuple[ItemView, ...] | None:
@@ -389,49 +386,56 @@ def _items(tries: Sequence[Any]) -> tuple[ItemView, ...] | None:
     return tuple(items[index] for index in sorted(items)) or None
 
 
-def load_gates(connection: Connection, run_id: uuid.UUID) -> dict[str, dict[str, Any]]:
-    """By step key, for gates that were opened: the fields of a view that their rows hold."""
-    gates = connection.execute(
-        select(
-            StepRow.key,
-            StepRow.status,
-            GateRow.step_id,
-            GateRow.decision,
-            GateRow.decided_because,
-            GateRow.expires_at,
-        )
-        .join(StepRow, StepRow.step_id == GateRow.step_id)
-        .where(GateRow.run_id == run_id, StepRow.status == StepStatus.WAITING)
+# ── gates ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class GateNews:
+    """A gate that waits, as its row has it."""
+
+    effect_digest: str
+    changes: dict[str, Any]
+    """Fields of the step's view."""
+
+
+def load_gates(
+    connection: Connection, run_ids: Sequence[uuid.UUID]
+) -> dict[uuid.UUID, dict[str, GateNews]]:
+    """By run and step key, the gates that wait, or were decided while they waited."""
+    if not run_ids:
+        return {}
+    gates = connection.exec_driver_sql(
+        "SELECT s.run_id, s.key, g.step_id, g.effect_digest, g.decision, g.decided_because,"
+        " g.expires_at FROM gates g JOIN steps s USING (step_id)"
+        " WHERE g.run_id = ANY(%s) AND s.status = 'waiting'",
+        (list(run_ids),),
     ).all()
-    decided = [gate.step_id for gate in gates if gate.decision is not None]
-    people: dict[uuid.UUID, list[Any]] = {}
-    if decided:
-        approvals = connection.execute(
-            select(
-                ApprovalRow.step_id,
-                ApprovalRow.principal,
-                ApprovalRow.decision,
-                ApprovalRow.comment,
-                ApprovalRow.form,
-            )
-            .where(ApprovalRow.step_id.in_(decided))
-            .order_by(ApprovalRow.created_at, ApprovalRow.principal)
-        )
-        for approval in approvals:
-            people.setdefault(approval.step_id, []).append(approval)
-    return {
-        gate.key: {
+    people = _people(connection, [gate.step_id for gate in gates if gate.decision is not None])
+    found: dict[uuid.UUID, dict[str, GateNews]] = {}
+    for gate in gates:
+        changes = {
             "expires_at": gate.expires_at,
             "decision": gate.decision,
             "decided_because": gate.decided_because,
         }
-        | (
-            {}
-            if gate.decision is None
-            else {"outputs": _gate_outputs(gate.decision, people.get(gate.step_id, []))}
+        if gate.decision is not None:
+            changes["outputs"] = _gate_outputs(gate.decision, people.get(gate.step_id, []))
+        news = GateNews(gate.effect_digest, changes)
+        found.setdefault(gate.run_id, {})[gate.key] = news
+    return found
+
+
+def _people(connection: Connection, decided: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[Any]]:
+    people: dict[uuid.UUID, list[Any]] = {}
+    if decided:
+        approvals = connection.exec_driver_sql(
+            "SELECT step_id, principal, decision, comment, form FROM approvals"
+            " WHERE step_id = ANY(%s) ORDER BY created_at, principal",
+            (list(decided),),
         )
-        for gate in gates
-    }
+        for approval in approvals:
+            people.setdefault(approval.step_id, []).append(approval)
+    return people
 
 
 def _gate_outputs(decision: str, people: Sequence[Any]) -> dict[str, Any]:

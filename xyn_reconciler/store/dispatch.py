@@ -15,7 +15,7 @@ import datetime as dt
 import logging
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -63,6 +63,53 @@ def enqueue(
         ),
         {"queue": QUEUE, "task": TASK, "priority": priority, "run": str(run_id), "at": at},
     )
+
+
+def enqueue_many(connection: Connection, runs: Sequence[tuple[uuid.UUID, int]]) -> None:
+    """Wake a worker for each (run, priority), in one statement."""
+    if runs:
+        connection.execute(
+            _ENQUEUE_MANY,
+            {
+                "queue": QUEUE,
+                "task": TASK,
+                "run": [str(run_id) for run_id, _ in runs],
+                "priority": [priority for _, priority in runs],
+            },
+        )
+
+
+_ENQUEUE_MANY = text(
+    "SELECT procrastinate_defer_jobs_v1(array_agg(ROW(:queue, :task, priority, NULL, NULL,"
+    " jsonb_build_object('run_id', run), NULL)::procrastinate_job_to_defer_v1 ORDER BY n))"
+    " FROM unnest(CAST(:run AS text[]), CAST(:priority AS integer[])) WITH ORDINALITY"
+    " AS given (run, priority, n)"
+)
+
+
+TAKE = """
+DELETE FROM procrastinate_jobs WHERE id IN (
+    SELECT id FROM procrastinate_jobs
+    WHERE status = 'todo' AND queue_name = %s
+      AND (scheduled_at IS NULL OR scheduled_at <= now())
+    ORDER BY priority DESC, id LIMIT %s FOR UPDATE SKIP LOCKED)
+RETURNING CAST(args ->> 'run_id' AS uuid) AS run_id
+"""
+"""Takes wake-ups off the queue (its name, how many), the most urgent first.
+
+A part of the statement that claims their runs: a job goes with its claim, so a
+worker that dies leaves none behind, and a crowd of them costs no round trip.
+"""
+
+
+def listen(database: Database, *, timeout: float) -> Iterator[None]:
+    """Yield whenever there may be wake-ups to take, at the latest every ``timeout`` seconds."""
+    for _ in database.listen([_CHANNEL], timeout=timeout):
+        yield
+
+
+_CHANNEL = f"procrastinate_queue_v1#{QUEUE}"
+"""Where procrastinate's trigger tells of a new job."""
 
 
 def work(

@@ -191,6 +191,26 @@ def runnable(
     return [(row.run_id, row.priority) for row in rows]
 
 
+def due(connection: Connection, *, now: dt.datetime, limit: int) -> list[uuid.UUID]:
+    """Find runs that could go on and that nobody holds, told of or not; the oldest first.
+
+    Waiting for a moment that has come, left or handed over by a worker, or
+    created and never taken up for :data:`LATE`.
+    """
+    rows = connection.exec_driver_sql(_DUE, {"now": now, "late": now - LATE, "limit": limit})
+    return list(rows.scalars())
+
+
+_DUE: Final = """
+SELECT run_id FROM runs
+WHERE (status = 'running'
+       OR status IN ('waiting', 'created') AND available_at <= %(now)s
+       OR status = 'created' AND wait_reason IS NULL AND created_at < %(late)s)
+  AND status IN ('created', 'running', 'waiting')
+  AND (leased_until IS NULL OR leased_until < %(now)s)
+ORDER BY created_at LIMIT %(limit)s
+"""
+
 _RUNS_WITH_A_JOB: Final = (
     text(
         "SELECT CAST(args ->> 'run_id' AS uuid) AS run_id FROM procrastinate_jobs"

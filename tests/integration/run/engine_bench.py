@@ -16,7 +16,7 @@ from xyn_reconciler.model.run import PlanNode
 from xyn_reconciler.run import gate
 from xyn_reconciler.run.compile import compile_run
 from xyn_reconciler.run.worker import Worker, utc_now
-from xyn_reconciler.store import claims, runs
+from xyn_reconciler.store import artifact_rows, runs
 from xyn_reconciler.store import events as event_store
 from xyn_reconciler.store.artifacts import ArtifactStore
 from xyn_reconciler.store.database import Connection, Database
@@ -155,7 +155,8 @@ class Bench:
         artifact_id = next(iter(self.steps(run_id).values())).logs_artifact_id
         assert artifact_id is not None
         with self.database.begin() as connection:
-            sha256 = claims.log_content(connection, artifact_id)
-        assert sha256 is not None
-        with self.artifacts.open(sha256) as file:
+            log = artifact_rows.get_artifact(connection, artifact_id)
+        assert log is not None
+        assert log.sha256 is not None
+        with self.artifacts.open(log.sha256) as file:
             return file.read().decode()

@@ -19,7 +19,7 @@ from tests.integration.run.engine_bench import Bench, Tool
 from xyn_reconciler.action.context import ActionContext
 from xyn_reconciler.model.errors import PermanentError
 from xyn_reconciler.run.sweep import sweep
-from xyn_reconciler.store import claims, runs
+from xyn_reconciler.store import runs
 
 ROOT = Path(__file__).parents[3]
 
@@ -148,16 +148,16 @@ def test_the_kill_of_a_whole_node_does_not_count_against_a_step(
 
 def test_a_run_that_is_held_is_left_alone_and_a_lapsed_one_is_not(bench: Bench) -> None:
     run_id = bench.start({"plan": [{"id": "one", "kind": "transform"}]})
-    lease = dt.timedelta(seconds=10)
     with bench.database.begin() as connection:
-        first = claims.claim(connection, run_id, worker="a", now=bench.now(), lease=lease)
+        lease = {"run": run_id, "until": bench.now() + dt.timedelta(seconds=10)}
+        taken = "UPDATE runs SET leased_by = 'a', leased_until = :until WHERE run_id = :run"
+        connection.execute(text(taken), lease)
 
     bench.worker().advance(run_id)
     held = bench.shown(run_id)
     bench.late += dt.timedelta(seconds=11)
     bench.worker().advance(run_id)
 
-    assert first is not None
     assert held.status == "created"
     assert bench.shown(run_id).status == "completed"
 
@@ -302,7 +302,7 @@ def test_a_fault_of_our_own_fails_the_run_instead_of_coming_again(
 ) -> None:
     run_id = bench.start({"plan": [{"id": "one", "kind": "transform"}]})
     worker = bench.worker()
-    monkeypatch.setattr("xyn_reconciler.run.worker.decide", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("xyn_reconciler.run.shift.decide", lambda *_, **__: 1 / 0)
 
     worker.advance(run_id)
 

@@ -17,10 +17,8 @@ def wait_for(bench: Bench, run_id: uuid.UUID, status: str) -> None:
 
 def test_a_job_wakes_a_worker_and_an_approval_wakes_it_again(bench: Bench) -> None:
     stop = threading.Event()
-    advance = bench.worker().advance
-    loop = threading.Thread(
-        target=lambda: dispatch.work(bench.database.url, advance, concurrency=2, stop=stop)
-    )
+    worker = bench.worker()
+    loop = threading.Thread(target=lambda: worker.work(stop))
     gate = {"id": "ok", "kind": "gate", "mode": "manual"}
     run_id = bench.start({"plan": [gate, {"id": "end", "kind": "transform"}]})
     with bench.database.begin() as connection:
