@@ -31,7 +31,7 @@ check: setup ## Format, lint, types, import contracts and the quick tests
 	@.venv/bin/ruff format --check .
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy $(CODE)
-	@.venv/bin/ty check $(CODE)
+	@.venv/bin/ty check xyn_reconciler flask_ui bench
 	@.venv/bin/lint-imports
 	@.venv/bin/python -m pytest -q -n $(TEST_JOBS) tests/unit
 

@@ -19,6 +19,7 @@ from bench.rounds import rounds
 from xyn_reconciler.model.event import Event
 from xyn_reconciler.record.commit import BATCH, Committer
 from xyn_reconciler.store import outbox
+from xyn_reconciler.store.artifacts import ArtifactStore
 from xyn_reconciler.store.durable import sync_folder
 
 RUNS: Final = 250
@@ -37,7 +38,12 @@ def measure(place: Place) -> Iterator[Result]:
         room.reconciler.reconcile()
         runs = _finished_runs(room)
         committer = Committer(
-            room.database, room.repository, node_id=NODE_ID, redactor=room.redactor, clock=utc_now
+            room.database,
+            room.repository,
+            artifacts=ArtifactStore(place.folder / "records" / "artifacts"),
+            node_id=NODE_ID,
+            redactor=room.redactor,
+            clock=utc_now,
         )
         _drain(committer)
         floor = FloorWriter(place.folder / "floor-records.git")

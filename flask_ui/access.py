@@ -87,7 +87,11 @@ def same_origin(headers: Headers) -> bool:
     if site is not None:
         return site in {"same-origin", "none"}
     origin = headers.get("Origin")
-    return origin is None or urlsplit(origin).netloc.lower() == headers.get("Host", "").lower()
+    if origin is None:
+        return True
+    # Compared whole: what is no origin at all need not be taken apart.
+    host = headers.get("Host", "").lower()
+    return origin.lower() in {f"http://{host}", f"https://{host}"}
 
 
 def settle(

@@ -15,6 +15,7 @@ import flask
 from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import HTTPException
 
+from flask_ui import words
 from xyn_reconciler.model.dto import ErrorBody, ErrorDto
 from xyn_reconciler.model.errors import InvalidError, XynError
 
@@ -49,8 +50,11 @@ class InvalidFieldsError(InvalidError):
 def to_json(value: Any) -> str:  # noqa: ANN401 - any JSON value or DTO
     """JSON text in ASCII, so that even lone surrogates travel (as escapes)."""
     if isinstance(value, BaseModel):
-        value = value.model_dump(mode="json")
-    return json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+        # Not in pydantic's own JSON form: it alters or refuses a key with a lone surrogate.
+        value = value.model_dump(mode="python")
+    return json.dumps(
+        value, ensure_ascii=True, allow_nan=False, separators=(",", ":"), default=words.scalar
+    )
 
 
 def json_answer(value: Any, status: int = 200) -> flask.Response:  # noqa: ANN401 - see to_json

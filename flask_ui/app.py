@@ -39,7 +39,7 @@ def create_app(context: Context, *, access: Access | None = None) -> flask.Flask
     if access is None:
         _, access = settle(None, {}, url=context.url, gateway=None)
     state.keep(app, context)
-    _correlate(app)
+    _correlate(app, context)
     security.protect(app, access)
     answers.answer_errors(app)
     shell.dress(app)
@@ -53,13 +53,15 @@ def create_app(context: Context, *, access: Access | None = None) -> flask.Flask
     return app
 
 
-def _correlate(app: flask.Flask) -> None:
+def _correlate(app: flask.Flask, context: Context) -> None:
     """Name each request, answer with the name, and write one line about it."""
 
     @app.before_request
     def _begin() -> None:
         flask.g.began = time.perf_counter()
-        flask.g.correlation_id = correlation.correlation_id(flask.request.headers)
+        # It goes into rows, logs and records like any other word that a stranger sends.
+        given = correlation.correlation_id(flask.request.headers)
+        flask.g.correlation_id = context.redactor.text(given)
 
     @app.after_request
     def _end(response: flask.Response) -> flask.Response:

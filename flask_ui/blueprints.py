@@ -5,7 +5,7 @@ import flask
 from flask_ui.shell import PAGE_SIZE, cursor, full_page
 from flask_ui.state import context
 from xyn_reconciler.service import blueprints as service
-from xyn_reconciler.service import runs
+from xyn_reconciler.service import runs, triggers
 
 blueprints = flask.Blueprint("blueprints", __name__, url_prefix="/ui/blueprints")
 
@@ -24,6 +24,8 @@ def show(blueprint_id: str) -> flask.Response:
         blueprint=blueprint,
         source=service.blueprint_source(context(), blueprint_id),
         history=service.blueprint_history(context(), blueprint_id, limit=20),
+        schedules=[
+            each for each in triggers.list_schedules(context()) if each.blueprint_id == blueprint_id
+        ],
         runs=runs.list_runs(context(), limit=10, blueprint_id=blueprint_id).items,
     )
-

@@ -1,20 +1,33 @@
 """The event console and one event's page (seed 44.1)."""
 
+import datetime as dt
 import uuid
-from typing import Any
+from typing import Any, Final
 
 import flask
 
 from flask_ui.shell import PAGE_SIZE, argument, cursor, fragment, full_page
 from flask_ui.state import context
+from flask_ui.words import FAILURES, is_failure
+from xyn_reconciler.model.dto import EventDto
 from xyn_reconciler.model.errors import NotFoundError
+from xyn_reconciler.model.internal_events import INTERNAL_EVENTS, RECORDED_WITH_THEIR_RUN
 from xyn_reconciler.service import events as service
 from xyn_reconciler.service import gates, node, runs
+from xyn_reconciler.service.explain import explain_event
 
 events = flask.Blueprint("events", __name__, url_prefix="/ui/events")
 
 RAW_SHOWN = 64 * 1024
 """Bytes of a raw body that its page shows; the whole is a download."""
+
+_OF_THE_NODE: Final = tuple(
+    name
+    for name in INTERNAL_EVENTS
+    if is_failure(name) and not name.startswith(RECORDED_WITH_THEIR_RUN)
+)
+"""Failures that belong to no run; those of runs are told by the runs themselves."""
+_RECENT: Final = dt.timedelta(days=1)
 
 
 @events.get("")
@@ -40,6 +53,7 @@ def show(event_id: uuid.UUID) -> flask.Response:
         event=service.get_event(context(), event_id),
         raw=_raw(event_id),
         runs=runs.list_runs(context(), limit=PAGE_SIZE, event_id=event_id).items,
+        explained=explain_event(context(), event_id),
     )
 
 
@@ -61,7 +75,19 @@ def _attention() -> dict[str, Any]:
     return {
         "waiting": gates.list_gates(context(), limit=5).items,
         "failed": runs.list_runs(context(), limit=3, status="failed").items,
+        "failures": _failures(),
     }
+
+
+def _failures() -> list[EventDto]:
+    """The last failure of each kind that befell the node itself within a day."""
+    since = context().clock() - _RECENT
+    found = [
+        event
+        for name in _OF_THE_NODE
+        for event in service.list_events(context(), limit=1, event_name=name).items
+    ]
+    return [event for event in found if event.created_at >= since]
 
 
 def _listed() -> dict[str, Any]:
@@ -78,4 +104,5 @@ def _listed() -> dict[str, Any]:
         "everything": everything,
         "event_name": event_name,
         "first_page": cursor() is None,
+        "failure_patterns": FAILURES,
     }

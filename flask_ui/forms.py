@@ -2,13 +2,16 @@
 
 Pure: a schema in, fields out; what was typed in, JSON values or what to mend
 out. An empty field that need not be filled is left out, so that the schema's
-default, or its ``from``, applies behind us.
+default applies behind us; an input without one that may be ``null`` is ``null``.
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
+
+from xyn_reconciler.trigger import json_body
+from xyn_reconciler.trigger.json_body import InvalidJsonError
 
 FieldKind = Literal["text", "number", "choice", "flag", "json"]
 
@@ -73,6 +76,8 @@ def read(
         if not text:
             if is_required(schema):
                 errors[name] = "fill this in"
+            elif "required" not in schema and "default" not in schema:
+                values[name] = None
             continue
         try:
             values[name] = _value(schema, text)
@@ -129,23 +134,25 @@ def _value(schema: Mapping[str, Any], text: str) -> Any:  # noqa: ANN401 - any J
                 return choice
         raise ValueError("choose one of the values offered")
     if kind == "flag":
+        if text not in ("true", "false"):
+            raise ValueError("choose yes or no")
         return text == "true"
+    return _json(schema, text, number=kind == "number")
+
+
+def _json(schema: Mapping[str, Any], text: str, *, number: bool) -> Any:  # noqa: ANN401 - any JSON value
     try:
-        value = json.loads(text, parse_constant=_refuse)
-    except ValueError as error:
-        raise ValueError(
-            "write a number" if kind == "number" else f"write JSON: {error}"
-        ) from error
-    if kind == "number" and (isinstance(value, bool) or not isinstance(value, int | float)):
+        value = json_body.read(text.encode())
+    except InvalidJsonError as error:
+        said = error.message.replace("the body is", "this is")
+        raise ValueError("write a number" if number else said) from error
+    if value is None and _nullable(schema):
+        return None
+    if number and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise ValueError("write a number")
     if schema.get("type") == "integer" and not isinstance(value, int):
         raise ValueError("write a whole number")
     return value
-
-
-def _refuse(constant: str) -> None:
-    message = f"{constant} is not a number that JSON knows"
-    raise ValueError(message)
 
 
 def _text(value: Any) -> str:  # noqa: ANN401 - any JSON value

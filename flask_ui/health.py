@@ -5,7 +5,7 @@ import flask
 from flask_ui import answers
 from flask_ui.shell import full_page
 from flask_ui.state import context
-from xyn_reconciler.service import node
+from xyn_reconciler.service import node, triggers
 
 health = flask.Blueprint("health", __name__)
 
@@ -23,4 +23,9 @@ def ready() -> flask.Response:
 
 @health.get("/ui/health")
 def show() -> flask.Response:
-    return full_page("health/detail.html", health=node.health(context()))
+    return full_page(
+        "health/detail.html",
+        health=node.health(context()),
+        sources=triggers.list_sources(context()),
+        backlog=triggers.backlog(context()),
+    )

@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from granian.constants import HTTPModes, Interfaces, RuntimeModes
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.net import SocketHolder  # type: ignore[attr-defined]  # not in its stub's __all__
 from granian.server.mt import MTServer
@@ -30,8 +31,15 @@ from xyn_reconciler.model.errors import ConflictError
 DRAIN_SECONDS: Final = 5.0
 """What is under way may finish for so long after SIGTERM."""
 
-THREADS: Final = 24
+THREADS: Final = 64
 """Requests at a time for each address; pushes hold one each for as long as they take."""
+
+CONNECTIONS: Final = 1024
+"""Open connections for each address, most of them idle: a page that watches, a client that
+keeps its own alive, one that says nothing. Beyond these, others wait to be let in."""
+
+HEADER_SECONDS: Final = 5
+"""Who has not said by then what it wants is hung up on."""
 
 BACKLOG: Final = 1024
 _ABSENT: Final = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
@@ -53,7 +61,8 @@ class _Server(MTServer):
             runtime_mode=RuntimeModes.mt,
             websockets=False,
             blocking_threads=THREADS,
-            backpressure=4 * THREADS,
+            backpressure=CONNECTIONS,
+            http1_settings=HTTP1Settings(header_read_timeout=HEADER_SECONDS * 1000),
             backlog=BACKLOG,
             log_level=LogLevels.warning,
         )
@@ -61,7 +70,7 @@ class _Server(MTServer):
 
     def _init_shared_socket(self) -> None:
         is_unix = False
-        held = SocketHolder(self._bound.detach(), is_unix, BACKLOG)  # type: ignore[call-arg]  # its stub lacks them
+        held = SocketHolder(self._bound.detach(), is_unix, BACKLOG)  # type: ignore[call-arg]  # ty: ignore[too-many-positional-arguments]  # its stub lacks them
         self._shd = held  # type: ignore[assignment]  # typed by its first value, None
 
     def begin(self, application: Application) -> None:

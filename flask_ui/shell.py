@@ -60,7 +60,7 @@ def dress(app: flask.Flask) -> None:
     def asset(name: str) -> str:
         return flask.url_for("static", filename=name, v=versions[name])
 
-    app.jinja_env.globals["asset"] = asset
+    app.add_template_global(asset, "asset")
     app.jinja_env.filters |= words.FILTERS
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True

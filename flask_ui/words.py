@@ -2,13 +2,26 @@
 
 import datetime as dt
 import json
+import uuid
+import zoneinfo
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from xyn_reconciler.model.event import isoformat
+from xyn_reconciler.trigger import glob
 
 GIST: Final = 120
-"""Characters of an event's data that a list shows."""
+"""Characters of an event's data, or of a value, that a list shows."""
+
+FAILURES: Final = (
+    "xyn.*.failed",
+    "xyn.*.validation_failed",
+    "xyn.cicd.test.failed",
+    "xyn.cicd.deploy.failed",
+    "xyn.infra.*.failed",
+    "xyn.backup.failed",
+)
+"""Events that the console marks (seed 33.2)."""
 
 DASH: Final = "\N{EN DASH}"
 _MINUTE: Final = 60
@@ -57,17 +70,45 @@ def duration(start: dt.datetime | None, end: dt.datetime | None) -> str:
 
 def pretty(value: Any) -> str:  # noqa: ANN401 - any JSON value
     """JSON for people's eyes; the template escapes it."""
-    return json.dumps(value, indent=2, ensure_ascii=False)
+    return json.dumps(value, indent=2, ensure_ascii=False, default=scalar)
+
+
+def scalar(value: object) -> str:
+    """What DTOs hold beyond JSON's own types, as their schema says it; for ``json.dumps``."""
+    if isinstance(value, dt.datetime):
+        return isoformat(value)
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    raise TypeError(f"no DTO holds a {type(value).__name__}")
 
 
 def gist(data: dict[str, Any]) -> str:
     """What an event says, on one line: ``host: web-1, state: CRIT``."""
-    parts = (
-        f"{key}: {value if isinstance(value, str) else json.dumps(value)}"
-        for key, value in data.items()
-    )
-    line = " ".join(", ".join(parts).split())
+    return _line(", ".join(f"{key}: {_plain(value)}" for key, value in data.items()))
+
+
+def said(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    """One value on one line: a text as it is, ``nothing`` for ``null``, else JSON."""
+    return "nothing" if value is None else _line(_plain(value))
+
+
+def _plain(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _line(text: str) -> str:
+    line = " ".join(text.split())
     return line if len(line) <= GIST else line[: GIST - 1] + "…"
+
+
+def is_failure(event_name: str) -> bool:
+    """Whether the console marks an event of this name."""
+    return any(glob.matches(pattern, event_name) for pattern in FAILURES)
+
+
+def clock(then: dt.datetime, zone: str) -> str:
+    """A moment on the wall clock of a zone: ``Sun 2026-11-22 12:05 CET``."""
+    return then.astimezone(zoneinfo.ZoneInfo(zone)).strftime("%a %Y-%m-%d %H:%M %Z")
 
 
 def size(length: int | None) -> str:
@@ -92,14 +133,17 @@ def tail(identifier: object) -> str:
     return str(identifier)[-8:]
 
 
-FILTERS: Final[Mapping[str, Callable[..., str]]] = {
+FILTERS: Final[Mapping[str, Callable[..., str | bool]]] = {
     "ago": ago,
+    "clock": clock,
     "duration": duration,
     "gist": gist,
+    "is_failure": is_failure,
     "iso": isoformat,
     "moment": moment,
     "pretty": pretty,
     "rough": rough,
+    "said": said,
     "short": short,
     "size": size,
     "tail": tail,

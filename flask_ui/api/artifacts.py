@@ -5,7 +5,7 @@ pages have, so they always leave as an attachment in a sandbox.
 """
 
 import uuid
-from typing import BinaryIO, Final
+from typing import IO, BinaryIO, Final, cast
 
 import flask
 from pydantic import Field
@@ -56,8 +56,12 @@ def _create_from_form() -> Answer:
     described.setdefault("name", uploaded.filename or "file")
     described.setdefault("content_type", uploaded.mimetype or "application/octet-stream")
     request = requests.validated(ArtifactCreateRequest, described)
-    stream: BinaryIO = uploaded.stream  # type: ignore[assignment]  # typed IO[bytes] by werkzeug
-    return _create(request, stream)
+    return _create(request, _binary(uploaded.stream))
+
+
+def _binary(stream: IO[bytes]) -> BinaryIO:
+    """Give werkzeug's stream the name that the standard library's have."""
+    return cast("BinaryIO", stream)
 
 
 def _create(request: ArtifactCreateRequest, content: BinaryIO | None) -> Answer:
@@ -74,7 +78,7 @@ def upload_artifact(artifact_id: uuid.UUID) -> Answer:
         context(),
         actor(),
         artifact_id,
-        flask.request.stream,  # type: ignore[arg-type]  # typed IO[bytes] by werkzeug
+        _binary(flask.request.stream),
         correlation_id=flask.g.correlation_id,
     )
 

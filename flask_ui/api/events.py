@@ -12,6 +12,8 @@ from flask_ui.security import UnsupportedTypeError, actor
 from flask_ui.state import context
 from xyn_reconciler.model.dto import EmitEventRequest, EventDto, Page
 from xyn_reconciler.service import events
+from xyn_reconciler.service.explain import ExplainedDto
+from xyn_reconciler.service.explain import explain_event as explained
 
 EVENT_NAMES: Final = r"^[a-z0-9_-]+(\.[a-z0-9_-]+)*(\.\*)?$"
 """An event's name, or the beginning of some and ``.*``."""
@@ -83,6 +85,10 @@ def get_event(event_id: uuid.UUID) -> Answer:
     return events.get_event(context(), event_id)
 
 
+def explain_event(event_id: uuid.UUID) -> Answer:
+    return explained(context(), event_id)
+
+
 def get_event_raw(event_id: uuid.UUID) -> Answer:
     content, content_type = events.raw_event(context(), event_id)
     return download.attachment(content, name=f"{event_id}.raw", content_type=content_type)
@@ -135,6 +141,14 @@ OPERATIONS: Final = (
         tag="events",
         view=get_event,
         answers={200: EventDto},
+    ),
+    Operation(
+        method="GET",
+        path="/events/{event_id}/explain",
+        summary="Say for each active blueprint what came of an event, or why nothing did.",
+        tag="events",
+        view=explain_event,
+        answers={200: ExplainedDto},
     ),
     Operation(
         method="GET",

@@ -90,7 +90,7 @@ class _Schemas:
 
 def _operation(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
     described: dict[str, Any] = {
-        "operationId": operation.view.__name__,
+        "operationId": operation.name,
         "summary": operation.summary,
         "tags": [operation.tag],
         "parameters": [*_path(operation), *_query(operation), *_headers(operation)],

@@ -5,7 +5,7 @@ from typing import Final
 import flask
 
 from flask_ui import answers
-from flask_ui.api import artifacts, blueprints, events, node, runs
+from flask_ui.api import artifacts, blueprints, events, node, runs, triggers
 from flask_ui.api.openapi import document
 from flask_ui.api.table import PREFIX, Operation, serve
 
@@ -15,6 +15,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *runs.OPERATIONS,
     *artifacts.OPERATIONS,
     *blueprints.OPERATIONS,
+    *triggers.OPERATIONS,
 )
 
 
@@ -24,7 +25,7 @@ def routes(*, version: str) -> flask.Blueprint:
     for operation in OPERATIONS:
         api.add_url_rule(
             operation.rule,
-            endpoint=operation.view.__name__,
+            endpoint=operation.name,
             view_func=serve(operation),
             methods=[operation.method],
             provide_automatic_options=False,

@@ -71,6 +71,11 @@ class Operation:
     idempotent_by_key: bool = False
 
     @property
+    def name(self) -> str:
+        """The view's own, as OpenAPI's ``operationId`` and Flask's endpoint."""
+        return str(getattr(self.view, "__name__"))  # noqa: B009 - a callable need not have one, ours do
+
+    @property
     def parameters(self) -> tuple[str, ...]:
         return tuple(part[1:-1] for part in self.path.split("/") if part.startswith("{"))
 

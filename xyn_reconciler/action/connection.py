@@ -100,9 +100,13 @@ class Dialer(httpcore2.NetworkBackend):
         local_address: str | None = None,  # noqa: ARG002 - httpcore's signature
         socket_options: Iterable[Any] | None = None,  # noqa: ARG002 - httpcore's signature
     ) -> httpcore2.NetworkStream:
+        return Stream(self.dial(host, port), self._context)
+
+    def dial(self, host: str, port: int) -> socket.socket:
+        """Give a connected socket; the caller closes it."""
         addresses = resolve(host, port, timeout=self._context.seconds_left())
         allowed = permitted(host, port, addresses, self._context.egress)
-        return Stream(self._connected(allowed, host, port), self._context)
+        return self._connected(allowed, host, port)
 
     def _connected(self, addresses: Sequence[Address], host: str, port: int) -> socket.socket:
         for number, address in enumerate(addresses):

@@ -3,10 +3,10 @@
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from xyn_reconciler.model.capability import ActionSpec
+from xyn_reconciler.model.capability import ActionSpec, Footprint, KeepArtifact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +28,14 @@ class ActionContext:
     egress: tuple[str, ...] = ()
     """What ``egress.allow`` of ``node.yaml`` permits beyond the public network."""
     idempotency_key: str | None = None
+    providers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """``providers`` of ``node.yaml``."""
+    artifact: KeepArtifact | None = None
+    """Keeps bytes that are too many for the outputs; without it they are dropped."""
+    artifact_max: int = 250_000_000
+    """Bytes of one artifact (seed 38.1)."""
+    footprint: Callable[[Footprint], None] = lambda _: None
+    """Notes what the attempt used up, whether it goes well or not."""
 
     def seconds_left(self) -> float:
         return self.deadline - time.monotonic()

@@ -14,7 +14,7 @@ import socket
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from xyn_reconciler.model.errors import PermanentError, TemporaryError
 
@@ -193,10 +193,10 @@ def _look_up(host: str, port: int, answers: "queue.SimpleQueue[list[Address] | O
         answers.put(error if isinstance(error, OSError) else OSError(str(error)))
 
 
-def _distinct(found: Sequence[tuple[object, ...]]) -> Iterator[Address]:
+def _distinct(found: Sequence[tuple[Any, ...]]) -> Iterator[Address]:
     seen = set()
     for *_, where in found:
-        text = str(where[0]).partition("%")[0]  # type: ignore[index]  # an address, first its host
+        text = str(where[0]).partition("%")[0]
         if text not in seen:
             seen.add(text)
             yield ipaddress.ip_address(text)

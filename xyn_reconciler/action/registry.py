@@ -8,13 +8,13 @@ is only in :data:`KNOWN` is no problem in a blueprint; it makes the blueprint
 from collections.abc import Mapping
 from typing import Final
 
+from xyn_reconciler.action.container_exec import ContainerExec
 from xyn_reconciler.action.context import Action
 from xyn_reconciler.action.http_call import HttpCall
+from xyn_reconciler.action.ssh_run import SshRun
 from xyn_reconciler.model.capability import ActionSpec, Catalogue
 
 KNOWN: Final = {
-    "ssh.run": "Run a command on another machine over ssh.",
-    "container.exec": "Run a command in a container.",
     "git.commit": "Commit files to a repository.",
     "git.tag": "Tag a commit.",
     "events.emit": "Emit an event.",
@@ -28,7 +28,7 @@ KNOWN: Final = {
 
 def installed_actions() -> dict[str, Action]:
     """Give every action of this node by its name."""
-    actions: tuple[Action, ...] = (HttpCall(),)
+    actions: tuple[Action, ...] = (HttpCall(), SshRun(), ContainerExec())
     return {action.spec.name: action for action in actions}
 
 

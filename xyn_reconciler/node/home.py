@@ -46,6 +46,11 @@ class Home:
     def run(self) -> Path:
         return self.path / "run"
 
+    @property
+    def mirrored(self) -> Path:
+        """What was pushed to the mirrors, as far as this home knows."""
+        return self.path / "mirrored.json"
+
     def log(self, role: str) -> Path:
         """What the processes of a start print (``all.log``; before that, ``all.log.1``)."""
         return self.run / f"{role}.log"

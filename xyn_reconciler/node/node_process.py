@@ -1,5 +1,6 @@
-"""The node process: judge pushes, reconcile, record, sweep, maintain, follow."""
+"""The node process: judge pushes, reconcile, record, mirror, sweep, maintain, follow."""
 
+import datetime as dt
 import logging
 import threading
 from collections.abc import Callable
@@ -10,13 +11,14 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from xyn_reconciler.model.errors import XynError
 from xyn_reconciler.node.follow import Follower
 from xyn_reconciler.node.home import Home
+from xyn_reconciler.node.mirror import Mirror
 from xyn_reconciler.node.process import process
 from xyn_reconciler.node.ticket import Tickets
 from xyn_reconciler.reconcile.push import PushGate
 from xyn_reconciler.record.commit import Committer
 from xyn_reconciler.run.sweep import sweep
 from xyn_reconciler.service.context import Context
-from xyn_reconciler.store import dispatch
+from xyn_reconciler.store import dispatch, footprints
 from xyn_reconciler.store.push_hook import HookServer, hook_socket, install_hooks
 from xyn_reconciler.trigger.schedule import Clockwork
 
@@ -24,6 +26,7 @@ CLOCK_SECONDS: Final = 1
 SWEEP_SECONDS: Final = 2
 FOLLOW_SECONDS: Final = 30
 MAINTAIN_SECONDS: Final = 600
+MONTHS_SECONDS: Final = 21600
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +43,7 @@ def main() -> None:
             principal_of=Tickets.of(home, context.clock).redeem,
             origin=home.origin(),
         )
+        mirror = Mirror(context.database, context.repository, home.mirrored)
         committer = Committer(
             context.database,
             context.repository,
@@ -47,6 +51,7 @@ def main() -> None:
             node_id=node_id,
             redactor=context.redactor,
             clock=context.clock,
+            on_written=mirror.notice,
         )
         ticks = _ticks(context, home)
         socket = hook_socket(home.run)
@@ -56,13 +61,19 @@ def main() -> None:
                 threading.Thread(target=loop, args=(stop,), name=name)
                 for name, loop in (("reconcile", context.reconciler.run), ("record", committer.run))
             ]
-            for thread in loops:
+            last = threading.Event()
+            mirroring = threading.Thread(target=mirror.run, args=(last,), name="mirror")
+            for thread in (*loops, mirroring):
                 thread.start()
             ticks.start()
             stop.wait()
             ticks.shutdown(wait=True)
             for thread in loops:
                 thread.join()
+            # The last records are written now, and go with the last push.
+            last.set()
+            mirror.notice()
+            mirroring.join()
 
 
 def _ticks(context: Context, home: Home) -> BackgroundScheduler:
@@ -76,6 +87,12 @@ def _ticks(context: Context, home: Home) -> BackgroundScheduler:
     scheduler.add_job(
         _tick(context.repository.maintain), "interval", seconds=MAINTAIN_SECONDS, jitter=60
     )
+    scheduler.add_job(
+        _tick(lambda: _make_months(context)),
+        "interval",
+        seconds=MONTHS_SECONDS,
+        next_run_time=context.clock(),
+    )
     origin = home.origin()
     if origin is not None:
         follower = Follower(context.database, context.repository, origin, context.reconciler.notice)
@@ -86,6 +103,14 @@ def _ticks(context: Context, home: Home) -> BackgroundScheduler:
 def _clock(context: Context, clock: Clockwork) -> None:
     with context.database.begin() as connection:
         clock.tick(connection, context.clock())
+
+
+def _make_months(context: Context) -> None:
+    """Make the partitions of this month's footprints and of the next one's."""
+    now = context.clock()
+    following = now.replace(day=1) + dt.timedelta(days=32)
+    with context.database.begin() as connection:
+        footprints.ensure_months(connection, [f"{now:%Y-%m}", f"{following:%Y-%m}"])
 
 
 def _sweep(context: Context) -> None:

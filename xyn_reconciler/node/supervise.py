@@ -181,12 +181,22 @@ def _lives(named: str | None) -> bool:
     return named is not None and identity(pid_of(named)) == named
 
 
+class Stopped(KeyboardInterrupt):
+    """Somebody asked for the end.
+
+    A class of its own, because a plain ``KeyboardInterrupt`` that passes through
+    ``exec`` of a text (imports do that, for dataclasses) makes CPython end the
+    process by SIGINT even when it is caught.
+    """
+
+
 class StopSignal:
-    """SIGINT, SIGTERM, SIGHUP: the first raises ``KeyboardInterrupt``, a later one asks for haste.
+    """SIGINT, SIGTERM, SIGHUP: the first raises :class:`Stopped`, a later one asks for haste.
 
     So a start unwinds wherever it is, and its end is not cut short by the same
     hand: a terminal and timeout(1) tell a process and its group, which is twice.
-    A SIGHUP that was ignored (``nohup``) stays so.
+    A SIGHUP that was ignored (``nohup``) stays so; a SIGINT does not, for a shell
+    ignores it for whatever a script starts in the background.
     """
 
     def __init__(self) -> None:
@@ -202,7 +212,7 @@ class StopSignal:
         before = {
             number: signal.signal(number, self._handle)
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-            if signal.getsignal(number) != signal.SIG_IGN
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN
         }
         try:
             yield
@@ -213,7 +223,7 @@ class StopSignal:
     def _handle(self, *_: object) -> None:
         if self._first is None:
             self._first = time.monotonic()
-            raise KeyboardInterrupt
+            raise Stopped
         self._again = self._again or time.monotonic() - self._first > _ONE_HAND_SECONDS
 
 

@@ -18,7 +18,7 @@ from typing import Final
 
 import httpx2
 
-from xyn_reconciler.model.errors import InvalidError, UnavailableError, XynError
+from xyn_reconciler.model.errors import ConflictError, InvalidError, UnavailableError, XynError
 from xyn_reconciler.model.event import isoformat
 from xyn_reconciler.node.claim import Settings
 from xyn_reconciler.node.home import ALL, ROLES, Home
@@ -38,6 +38,7 @@ MODULES: Final = {
 }
 """In the order of their start; they end in the reverse one, so the committer is the last to go."""
 
+_HOME_LOCK: Final = "xyn.home"
 _NEEDING_A_REPOSITORY: Final = frozenset({"web", "worker"})
 _PREPARE: Final = "xyn_reconciler.node.prepare"
 _LOOK_SECONDS: Final = 0.2
@@ -71,6 +72,8 @@ def up(
             if settings.role in _NEEDING_A_REPOSITORY:
                 _wait_for_repository(home, say)
             importlib.import_module(_PREPARE).prepare(home, database, settings.role, say=say)
+            if "node" in roles:
+                stack.enter_context(_only_home(database))
         ensure_key(home)
         output = Output(None if environment.get("XYN_LOG") == "stdout" else home.log(settings.role))
         children = [
@@ -173,6 +176,26 @@ def _wait_for_database(database: Database, say: Say) -> None:
             if time.monotonic() > until:
                 raise
             say(error.message)
+
+
+@contextlib.contextmanager
+def _only_home(database: Database) -> Iterator[None]:
+    """Keep a second home out of the database, also one of the same node id.
+
+    Each would answer pushes from its own repository, and the records would go to
+    one of the two. ``ConflictError`` where another home holds the database.
+    """
+    lock = database.advisory_lock(_HOME_LOCK)
+    # The server may need a moment to see that a killed holder has gone.
+    if not lock.acquire(_SAY_EVERY_SECONDS):
+        raise ConflictError(
+            "another home runs its node on this database: stop that one, or give this home a "
+            "database of its own (DATABASE_URL)"
+        )
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _wait_for_repository(home: Home, say: Say) -> None:

@@ -3,16 +3,12 @@
 import datetime as dt
 import os
 import socket
-from typing import Final
 
 from xyn_reconciler.action.registry import installed_actions
+from xyn_reconciler.node.agents import agent_task
 from xyn_reconciler.node.process import process
 from xyn_reconciler.run.worker import Worker
 from xyn_reconciler.service.context import utc_now
-from xyn_reconciler.store import dispatch
-
-CONCURRENCY: Final = 8
-"""Runs that one process advances side by side; most of them wait for somebody else's answer."""
 
 
 def main() -> None:
@@ -20,7 +16,7 @@ def main() -> None:
         started_at = os.environ.get("XYN_STARTED_AT")
         worker = Worker(
             database=context.database,
-            actions=installed_actions(),
+            actions={**installed_actions(), "agent_task": agent_task()},
             artifacts=context.artifacts,
             emit=context.intake.emit,
             redactor=context.redactor,
@@ -28,7 +24,8 @@ def main() -> None:
             name=f"{socket.gethostname()}:{os.getpid()}:{utc_now().timestamp():.6f}",
             node_started_at=None if started_at is None else dt.datetime.fromisoformat(started_at),
         )
-        dispatch.work(context.database.url, worker.advance, concurrency=CONCURRENCY, stop=stop)
+        worker.work(stop)
+        worker.close()
 
 
 if __name__ == "__main__":

@@ -42,12 +42,13 @@ from xyn_reconciler.run.compile import mismatch
 from xyn_reconciler.run.decide import expression_failure, foreach_items
 from xyn_reconciler.run.effect import effect
 from xyn_reconciler.run.execute import Outcome, Task
+from xyn_reconciler.run.given import given
 from xyn_reconciler.run.journal import Journal
 from xyn_reconciler.run.retry import Failure, retry_at
 from xyn_reconciler.run.scope import item_scope, scope
 from xyn_reconciler.store.artifacts import ArtifactStore
 from xyn_reconciler.store.claims import NO_REST
-from xyn_reconciler.store.events import storable
+from xyn_reconciler.store.json_text import storable
 
 
 class Application:
@@ -189,8 +190,7 @@ class Application:
                 f"the action {name}" if planned.kind == "action_task" else f"steps of kind {name}"
             )
             raise ExpressionError("not_installed", f"{what} cannot be run on this node")
-        inputs = render_value(planned.with_, roots)
-        assert isinstance(inputs, dict)  # noqa: S101 - rendering keeps the shape
+        inputs = given(planned, action.spec.shell_inputs, roots)
         problem = mismatch(action.spec.input_schema, inputs)
         if problem is not None:
             raise ExpressionError("invalid_inputs", f"the inputs of {name} do not fit: {problem}")

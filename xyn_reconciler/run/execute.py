@@ -24,7 +24,7 @@ from xyn_reconciler.model.run import PlanNode
 from xyn_reconciler.run import limits
 from xyn_reconciler.run.retry import Failure
 from xyn_reconciler.store.artifacts import ArtifactStore
-from xyn_reconciler.store.events import storable
+from xyn_reconciler.store.json_text import storable
 
 logger = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from sqlalchemy import ColumnElement, func, select, text, tuple_
 
 from xyn_reconciler.model.event import Event
 from xyn_reconciler.store.database import Connection
-from xyn_reconciler.store.json_text import dumps
+from xyn_reconciler.store.json_text import dumps, storable
 from xyn_reconciler.store.notice import OUTBOX
 from xyn_reconciler.store.tables import EventRow, RunRow
 
@@ -97,8 +97,6 @@ _COLUMNS = (
     EventRow.record_commit,
 )
 
-_UNSTORABLE = dict.fromkeys([0, *range(0xD800, 0xE000)], "\N{REPLACEMENT CHARACTER}")
-
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
@@ -118,11 +116,6 @@ class Inserted:
     """Those that are new; a delivery that was there already is left out."""
     position: tuple[uuid.UUID, int] | None
     """``node.database_id`` and ``applied_sequence`` as seen here; ``None`` if nothing was new."""
-
-
-def storable(value: str) -> str:
-    """Give the text with U+FFFD for what a Postgres text column refuses."""
-    return value.translate(_UNSTORABLE)
 
 
 def insert_events(

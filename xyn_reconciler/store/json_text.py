@@ -31,6 +31,14 @@ def dumps(value: Any) -> str:  # noqa: ANN401 - any JSON value, as json.dumps ta
     return json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
 
 
+_UNSTORABLE = dict.fromkeys([0, *range(0xD800, 0xE000)], "\N{REPLACEMENT CHARACTER}")
+
+
+def storable(value: str) -> str:
+    """Give the text with U+FFFD for what a Postgres text column refuses."""
+    return value.translate(_UNSTORABLE)
+
+
 class JsonText(UserDefinedType[Any]):
     """JSON value in Python, ``json`` in Postgres.
 

@@ -52,8 +52,11 @@ def test_an_empty_field_with_a_default_is_left_to_the_default() -> None:
         ("times", "4.5", "a whole number"),
         ("times", "true", "a number"),
         ("share", "NaN", "a number"),
+        ("share", "1e999", "a number"),
         ("deep", "{", "JSON"),
+        ("deep", "[" * 100_000, "nest"),
         ("tone", "loud", "one of the values"),
+        ("loud", "maybe", "yes or no"),
     ],
 )
 def test_what_does_not_fit_is_said_at_its_field(name: str, text: str, says: str) -> None:
@@ -61,6 +64,14 @@ def test_what_does_not_fit_is_said_at_its_field(name: str, text: str, says: str)
 
     assert list(errors) == [name]
     assert says in errors[name]
+
+
+@pytest.mark.parametrize(("text", "value"), [("", None), ("null", None), ("4", 4)])
+def test_an_input_that_may_be_null_is_null_when_left_empty(text: str, value: int | None) -> None:
+    schemas = {"n": {"type": ["integer", "null"]}}
+
+    assert forms.read(schemas, {"input.n": text}) == ({"n": value}, {})
+    assert not forms.is_required(schemas["n"])
 
 
 def test_fields_show_again_what_was_typed_and_what_was_wrong() -> None:

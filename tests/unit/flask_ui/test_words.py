@@ -2,7 +2,7 @@ import datetime as dt
 
 import pytest
 
-from flask_ui.words import ago, duration, gist, size
+from flask_ui.words import ago, clock, duration, gist, is_failure, said, size
 
 NOW = dt.datetime(2026, 11, 22, 12, 0, tzinfo=dt.UTC)
 
@@ -48,3 +48,33 @@ def test_the_gist_of_an_event_is_one_line() -> None:
         gist({"host": "web-1", "n": [1, 2], "text": "a\nb"}) == "host: web-1, n: [1, 2], text: a b"
     )
     assert len(gist({"text": "x" * 1000})) == 120
+
+
+@pytest.mark.parametrize(
+    ("event_name", "marked"),
+    [
+        ("xyn.run.failed", True),
+        ("xyn.blueprint.validation_failed", True),
+        ("xyn.cicd.test.failed", True),
+        ("xyn.backup.failed", True),
+        ("xyn.infra.disk.failed", True),
+        ("xyn.run.completed", False),
+        ("demo.run.failed", False),
+    ],
+)
+def test_failures_of_the_platform_are_marked(event_name: str, marked: bool) -> None:
+    assert is_failure(event_name) is marked
+
+
+def test_a_moment_is_told_on_the_clock_of_a_zone() -> None:
+    summer = dt.datetime(2026, 7, 1, 0, 30, tzinfo=dt.UTC)
+
+    assert clock(summer, "Europe/Berlin") == "Wed 2026-07-01 02:30 CEST"
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(None, "nothing"), ("CRIT", "CRIT"), (["a", 1], '["a", 1]'), ("x" * 200, "x" * 119 + "…")],
+)
+def test_a_value_is_said_on_one_line(value: object, words: str) -> None:
+    assert said(value) == words

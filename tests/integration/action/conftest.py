@@ -1,0 +1,52 @@
+"""What the actions of these tests are given of a node."""
+
+import io
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+import pytest
+
+from tests.sshd import Sshd, sshd
+from xyn_reconciler.action.context import ActionContext
+
+
+@dataclass
+class Kept:
+    """The artifacts of a test, by id."""
+
+    contents: dict[str, bytes] = field(default_factory=dict)
+    about: dict[str, tuple[str, str, str]] = field(default_factory=dict)
+    """Name, kind and content type."""
+
+    def __call__(
+        self, *, name: str, kind: str, content_type: str, content: bytes | BinaryIO
+    ) -> uuid.UUID:
+        found = uuid.uuid4()
+        stream = io.BytesIO(content) if isinstance(content, bytes) else content
+        self.contents[str(found)] = stream.read()
+        self.about[str(found)] = (name, kind, content_type)
+        return found
+
+
+@pytest.fixture
+def attempt() -> ActionContext:
+    return ActionContext(
+        run_id=uuid.uuid4(),
+        step_id=uuid.uuid4(),
+        attempt=1,
+        correlation_id="c1",
+        deadline=time.monotonic() + 30,
+        cancelled=lambda: False,
+        log=lambda _: None,
+        secret=lambda _: None,
+        egress=("127.0.0.0/8",),
+    )
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    with sshd(tmp_path_factory.mktemp("sshd")) as found:
+        yield found

@@ -1,0 +1,224 @@
+"""``container.exec`` against a real Docker engine, with an image made of busybox alone."""
+
+import shutil
+import subprocess
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from tests.acceptance.docker_engine import Engine, docker_engine
+from tests.integration.action.conftest import Kept
+from tests.neighbours import neighbour
+from tests.running import wait_for
+from xyn_reconciler.action.container_exec import ContainerExec, remove_leftovers
+from xyn_reconciler.action.context import ActionContext
+from xyn_reconciler.model.errors import PermanentError, StepError, TemporaryError
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass(frozen=True)
+class Images:
+    """The engine, and the id of the image on it."""
+
+    engine: Engine
+    busybox: str
+
+    def left(self) -> str:
+        return self.engine.docker("ps", "--all", "--quiet", "--filter", "label=xyn.run_id")
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Images]:
+    folder = tmp_path_factory.mktemp("busybox")
+    (folder / "tree" / "bin").mkdir(parents=True)
+    shutil.copy(neighbour("busybox", "docker"), folder / "tree" / "bin" / "busybox")
+    for name in ("sh", "cat", "echo", "grep", "id", "ls", "sleep", "yes", "head", "seq", "touch"):
+        (folder / "tree" / "bin" / name).symlink_to("busybox")
+    subprocess.run(["tar", "-C", folder / "tree", "-cf", folder / "busybox.tar", "."], check=True)
+    with docker_engine() as engine, pytest.MonkeyPatch.context() as patch:
+        if engine.host:
+            patch.setenv("DOCKER_HOST", engine.host)
+        # An entrypoint of its own shows that it is not used.
+        change = 'ENTRYPOINT ["/bin/echo", "entry"]'
+        found = engine.docker("import", "--change", change, str(folder / "busybox.tar")).strip()
+        yield Images(engine, found)
+        engine.docker("image", "rm", "--force", found)
+
+
+def run(context: ActionContext, images: Images, *argv: str, **inputs: Any) -> dict[str, Any]:  # noqa: ANN401 - the action's inputs
+    return ContainerExec().run({"image": images.busybox, "argv": list(argv), **inputs}, context)
+
+
+def failure(act: Callable[[], object]) -> StepError:
+    with pytest.raises(StepError) as caught:
+        act()
+    return caught.value
+
+
+def test_a_command_gives_its_streams_apart_and_leaves_no_container(
+    attempt: ActionContext, images: Images
+) -> None:
+    outputs = run(attempt, images, "sh", "-c", "echo $A; echo err >&2", env={"A": "a b"})
+
+    assert outputs == {
+        "exit_status": 0,
+        "stdout": "a b\n",
+        "stdout_bytes": 4,
+        "stderr": "err\n",
+        "stderr_bytes": 4,
+    }
+    assert images.left() == ""
+
+
+def test_another_exit_status_than_0_is_a_failure_with_what_was_printed(
+    attempt: ActionContext, images: Images
+) -> None:
+    error = failure(lambda: run(attempt, images, "sh", "-c", "echo why >&2; exit 3"))
+
+    assert error.failure_code == "exit_status"
+    assert error.details is not None
+    assert (error.details["exit_status"], error.details["stderr"]) == (3, "why\n")
+
+
+def test_it_has_no_privilege_no_network_and_nothing_to_write_on_but_tmp(
+    attempt: ActionContext, images: Images
+) -> None:
+    script = (
+        "id -u; grep -E 'CapEff|CapBnd|NoNewPrivs' /proc/self/status; ls /sys/class/net;"
+        "touch /x /bin/x /dev/shm/../x 2>/dev/null || echo read-only; touch /tmp/x && echo tmp"
+    )
+
+    outputs = run(attempt, images, "sh", "-c", script)
+
+    assert outputs["stdout"].split() == [
+        *("65534", "CapEff:", "0" * 16, "CapBnd:", "0" * 16, "NoNewPrivs:", "1", "lo"),
+        *("read-only", "tmp"),
+    ]
+
+
+def test_it_carries_the_labels_of_its_run_and_step_while_it_runs(
+    attempt: ActionContext, images: Images
+) -> None:
+    cancelled = threading.Event()
+    running = threading.Thread(
+        target=lambda: failure(
+            lambda: run(replace(attempt, cancelled=cancelled.is_set), images, "sleep", "60")
+        )
+    )
+    running.start()
+    wait_for(images.left)
+
+    labels = images.engine.docker(
+        "inspect", "--format", "{{json .Config.Labels}} {{.State.Pid}}", images.left().strip()
+    )
+    cancelled.set()
+    running.join()
+
+    assert f'"xyn.run_id":"{attempt.run_id}"' in labels
+    assert f'"xyn.step_id":"{attempt.step_id}"' in labels
+
+
+@pytest.mark.parametrize("how", ["timeout", "cancelled"])
+@pytest.mark.parametrize("command", ["sleep 60", "trap '' TERM; yes"])
+def test_neither_timeout_nor_cancel_leaves_it_running(
+    attempt: ActionContext, images: Images, how: str, command: str
+) -> None:
+    cancelled = threading.Event()
+    stopped = replace(attempt, cancelled=cancelled.is_set)
+    if how == "timeout":
+        stopped = replace(stopped, deadline=time.monotonic() + 3)
+    else:
+        threading.Timer(3, cancelled.set).start()
+
+    error = failure(lambda: run(stopped, images, "sh", "-c", command))
+
+    assert error.failure_code == how
+    assert isinstance(error, TemporaryError) == (how == "timeout")
+    assert images.left() == ""
+
+
+def test_more_memory_than_allowed_ends_it_with_a_reason(
+    attempt: ActionContext, images: Images
+) -> None:
+    eat = "x=a; while :; do x=$x$x; done"
+
+    error = failure(lambda: run(attempt, images, "sh", "-c", eat, memory="20MB"))
+
+    assert error.failure_code == "out_of_memory"
+    assert "20MB" in error.message
+
+
+def test_more_processes_than_allowed_are_not_begun(attempt: ActionContext, images: Images) -> None:
+    fork = "for i in 1 2 3 4 5 6 7 8; do sleep 5 & done"
+
+    error = failure(lambda: run(attempt, images, "sh", "-c", fork, pids=4))
+
+    assert error.failure_code == "exit_status"
+    assert error.details is not None
+    assert "fork" in error.details["stderr"]
+
+
+def test_much_output_is_cut_in_the_outputs_and_whole_in_an_artifact(
+    attempt: ActionContext, images: Images
+) -> None:
+    kept = Kept()
+
+    outputs = run(replace(attempt, artifact=kept), images, "seq", "100000")
+
+    whole = "".join(f"{number}\n" for number in range(1, 100_001))
+    assert outputs["stdout"].startswith("1\n2\n")
+    assert outputs["stdout"].endswith("\n100000\n")
+    assert kept.contents == {outputs["stdout_artifact"]: whole.encode()}
+
+
+def test_an_image_that_is_not_there_is_named(attempt: ActionContext, images: Images) -> None:
+    absent = "sha256:" + "0" * 64
+
+    error = failure(lambda: run(attempt, images, "id", image=absent))
+
+    assert error.failure_code == "image_not_found"
+    assert isinstance(error, PermanentError)
+
+
+def test_a_program_that_is_not_there_is_refused_by_the_engine(
+    attempt: ActionContext, images: Images
+) -> None:
+    error = failure(lambda: run(attempt, images, "nope"))
+
+    assert error.failure_code == "engine_refused"
+    assert "nope" in error.message
+    assert images.left() == ""
+
+
+def test_without_an_engine_another_try_makes_sense(
+    attempt: ActionContext, images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+
+    error = failure(lambda: run(attempt, images, "id"))
+
+    assert error.failure_code == "engine_unavailable"
+    assert isinstance(error, TemporaryError)
+
+
+def test_what_a_killed_node_left_is_found_by_its_run(images: Images) -> None:
+    mine, others = uuid.uuid4(), uuid.uuid4()
+    for run_id in (mine, others):
+        images.engine.docker(
+            "run", "--detach", "--label", f"xyn.run_id={run_id}", "--entrypoint", "/bin/sleep",
+            images.busybox, "300",
+        )  # fmt: skip
+
+    removed = remove_leftovers([mine])
+
+    left = images.left().split()
+    assert removed == 1
+    assert len(left) == 1
+    assert remove_leftovers([others, mine]) == 1
+    assert images.left() == ""

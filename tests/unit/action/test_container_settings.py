@@ -1,0 +1,58 @@
+"""What ``container.exec`` refuses before any engine is asked."""
+
+import time
+import uuid
+from typing import Any
+
+import pytest
+
+from xyn_reconciler.action.container_exec import ContainerExec, remove_leftovers
+from xyn_reconciler.action.context import ActionContext
+from xyn_reconciler.model.errors import PermanentError
+
+IMAGE = "registry.example.net:5000/tools/jq@sha256:" + "a" * 64
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        {"image": "busybox"},
+        {"image": "busybox:latest"},
+        {"image": "sha256:abc"},
+        {"image": "--privileged@sha256:" + "a" * 64},
+        {"user": "0"},
+        {"user": "0:0"},
+        {"user": "1000:0"},
+        {"user": "root"},
+        {"network": "host"},
+        {"network": "bridge"},
+        {"network": "container:web"},
+        {"memory": "1MB"},
+        {"memory": "9GB"},
+        {"memory": "lots"},
+        {"env": {"A=B": "c"}},
+        {"argv": ["id", "\0"]},
+    ],
+)
+def test_what_would_widen_the_container_is_refused(inputs: dict[str, Any]) -> None:
+    context = ActionContext(
+        run_id=uuid.uuid4(),
+        step_id=uuid.uuid4(),
+        attempt=1,
+        correlation_id="c1",
+        deadline=time.monotonic() + 5,
+        cancelled=lambda: False,
+        log=lambda _: None,
+        secret=lambda _: None,
+    )
+
+    with pytest.raises(PermanentError) as caught:
+        ContainerExec().run({"image": IMAGE, "argv": ["id"], **inputs}, context)
+
+    assert caught.value.failure_code == "invalid_inputs"
+
+
+def test_without_runs_no_engine_is_asked_for_leftovers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/at/all.sock")
+
+    assert remove_leftovers([]) == 0

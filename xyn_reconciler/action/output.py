@@ -1,0 +1,87 @@
+"""What a command printed, however much it was: its beginning and its end, and the whole in a file.
+
+Memory holds at most some multiples of ``keep``, whatever comes. The file is
+made only where the outputs cannot hold it all.
+"""
+
+import tempfile
+from typing import IO, Any, Final, Self, cast
+
+from xyn_reconciler.action.context import ActionContext
+
+KEEP: Final = 65_536
+"""Bytes of one stream that stand in the outputs: half of it the beginning, half the end."""
+
+
+class Output:
+    """One stream of bytes, taken in piece by piece."""
+
+    def __init__(self, name: str, context: ActionContext, *, keep: int = KEEP) -> None:
+        self.name = name
+        self.length = 0
+        self._context = context
+        self._half = keep // 2
+        self._head = bytearray()
+        self._tail = bytearray()
+        self._file: IO[bytes] | None = None
+        if context.artifact is not None:
+            self._file = tempfile.SpooledTemporaryFile(max_size=keep)  # noqa: SIM115 - closed in __exit__
+        self._room = context.artifact_max
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def take(self, chunk: bytes) -> None:
+        self.length += len(chunk)
+        if self._file is not None and self._room > 0:
+            self._file.write(chunk[: self._room])
+            self._room -= len(chunk)
+        missing = self._half - len(self._head)
+        self._head += chunk[: max(missing, 0)]
+        self._tail += chunk[max(missing, 0) :]
+        if len(self._tail) > 4 * self._half:
+            del self._tail[: -self._half]
+
+    @property
+    def cut(self) -> bool:
+        """Whether :meth:`text` leaves something out."""
+        return self.length > 2 * self._half
+
+    def text(self) -> str:
+        tail = self._tail[-self._half :]
+        left_out = self.length - len(self._head) - len(tail)
+        between = b"" if left_out == 0 else b"\n[... %d bytes left out ...]\n" % left_out
+        return bytes(self._head + between + tail).decode("utf-8", "replace")
+
+    def outputs(self) -> dict[str, Any]:
+        """Give ``{<name>, <name>_bytes}``, and ``<name>_artifact`` where the whole was kept.
+
+        The artifact ends where one artifact may not be larger.
+        """
+        found: dict[str, Any] = {self.name: self.text(), f"{self.name}_bytes": self.length}
+        if self.cut and self._file is not None and self._context.artifact is not None:
+            self._file.seek(0)
+            kept = self._context.artifact(
+                name=f"{self.name}.txt",
+                kind="output",
+                content_type="text/plain; charset=utf-8",
+                content=cast("Any", self._file),
+            )
+            found[f"{self.name}_artifact"] = str(kept)
+        return found
+
+
+def output_properties(name: str) -> dict[str, Any]:
+    """The JSON Schema of what :meth:`Output.outputs` gives."""
+    return {
+        name: {
+            "type": "string",
+            "description": f"The first and last {KEEP // 2} bytes, as text.",
+        },
+        f"{name}_bytes": {"type": "integer", "description": "How many there were."},
+        f"{name}_artifact": {"type": "string", "description": "The whole, where it was cut."},
+    }

@@ -1,0 +1,187 @@
+"""Log in to a host: fabric reads the configuration, every hop shows a known key.
+
+Imported when the first ``ssh.run`` runs, since fabric and paramiko take a
+second to load. Configuration is ``~/.ssh/config`` of the worker's user (host
+aliases, user, port, identities, ``ProxyJump``) and nothing of fabric's own.
+The first hop is connected to through the egress rule; a ``ProxyCommand``
+would go around it and is refused.
+"""
+
+import contextlib
+import io
+import ipaddress
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, Protocol, cast
+
+import fabric
+from paramiko import (
+    BadHostKeyException,
+    ECDSAKey,
+    Ed25519Key,
+    PasswordRequiredException,
+    PKey,
+    RSAKey,
+    SSHClient,
+    SSHException,
+    Transport,
+)
+from paramiko.ssh_exception import AuthenticationException
+
+from xyn_reconciler.action.connection import Dialer
+from xyn_reconciler.action.context import ActionContext
+from xyn_reconciler.action.egress import parse_rule, permitted
+from xyn_reconciler.action.known_hosts import KnownHosts, changed, read_files
+from xyn_reconciler.action.watch import ended_by
+from xyn_reconciler.model.errors import PermanentError, TemporaryError
+
+_KEYS: Final[tuple[type[PKey], ...]] = (Ed25519Key, ECDSAKey, RSAKey)
+
+
+class Hop(Protocol):
+    """What is used of ``fabric.Connection``, with its types."""
+
+    host: str
+    port: int
+    user: str
+    client: SSHClient
+    transport: Transport
+    connect_kwargs: dict[str, Any]
+    connect_timeout: float | None
+    ssh_config: Mapping[str, str]
+
+    def open(self) -> object: ...
+
+
+@contextlib.contextmanager
+def logged_in(inputs: Mapping[str, Any], context: ActionContext) -> Iterator[Hop]:
+    """Give an open connection; closed with the context."""
+    given = inputs.get("known_hosts")
+    known = KnownHosts(read_files() if given is None else given, strict=given is not None)
+    hops = _hops(inputs)
+    _check_behind(hops, context.egress)
+    _set_credentials(hops[-1], inputs, context)
+    first = Dialer(context).dial(hops[0].host, hops[0].port)
+    try:
+        hops[0].connect_kwargs["sock"] = first
+        for hop in hops:
+            known.apply(hop.client)
+            seconds = max(context.seconds_left(), 0.1)
+            hop.connect_timeout = None
+            for name in ("timeout", "banner_timeout", "auth_timeout", "channel_timeout"):
+                hop.connect_kwargs[name] = seconds
+        with translated(hops[-1]), ended_by(context, lambda: _shut(first)):
+            hops[-1].open()
+        yield hops[-1]
+    finally:
+        for hop in reversed(hops):
+            hop.client.close()
+        first.close()
+
+
+def _hops(inputs: Mapping[str, Any]) -> list[Hop]:
+    """Give the connections in the order they are made; the last is the host itself."""
+    config = fabric.Config(lazy=True)
+    config.load_ssh_config()
+    asked: Mapping[str, str] = cast("Any", config).base_ssh_config.lookup(inputs["host"])
+    names = [name.strip() for name in asked.get("proxyjump", "none").split(",")]
+    hops: list[Hop] = []
+    for name in [] if names == ["none"] else names:
+        hops.append(_connection(name, config, hops))
+    hops.append(
+        _connection(inputs["host"], config, hops, user=inputs.get("user"), port=inputs.get("port"))
+    )
+    return hops
+
+
+def _connection(
+    name: str,
+    config: fabric.Config,
+    before: Sequence[Hop],
+    **given: Any,  # noqa: ANN401 - user and port
+) -> Hop:
+    gateway = before[-1] if before else False
+    # connect_kwargs is a dictionary of its own: fabric would share one among all connections.
+    made = fabric.Connection(
+        name,
+        config=config,
+        gateway=gateway,
+        forward_agent=False,
+        connect_kwargs={"allow_agent": True, "look_for_keys": True},
+        **given,
+    )
+    connection = cast("Hop", made)
+    if connection.ssh_config.get("proxycommand", "none") != "none":
+        message = f"the ProxyCommand for {name} goes around the egress rule; use ProxyJump"
+        raise PermanentError("proxy_command_refused", message)
+    return connection
+
+
+def _check_behind(hops: Sequence[Hop], allow: Sequence[str]) -> None:
+    """Ask the egress rule of the hosts that a gateway, not this node, connects to.
+
+    Their names are resolved over there, so a name has to be allowed as one.
+    """
+    for hop in hops[1:]:
+        try:
+            address = ipaddress.ip_address(hop.host)
+        except ValueError:
+            name = hop.host.lower().rstrip(".")
+            nowhere = ipaddress.IPv4Address("0.0.0.0")  # noqa: S104 - no address that a rule names
+            rules = [rule for rule in map(parse_rule, allow) if rule.name is not None]
+            if not any(rule.covers(name, nowhere, hop.port) for rule in rules):
+                permitted(hop.host, hop.port, [nowhere], ())
+        else:
+            permitted(hop.host, hop.port, [address], allow)
+
+
+def _set_credentials(hop: Hop, inputs: Mapping[str, Any], context: ActionContext) -> None:
+    """Have only what was referred to be tried, where something was."""
+    references = [name for name in ("key_ref", "password_ref") if name in inputs]
+    if references:
+        hop.connect_kwargs.pop("key_filename", None)
+        hop.connect_kwargs |= {"allow_agent": False, "look_for_keys": False}
+    if "key_ref" in inputs:
+        hop.connect_kwargs["pkey"] = _key(_secret(inputs["key_ref"], context), inputs["key_ref"])
+    if "password_ref" in inputs:
+        hop.connect_kwargs["password"] = _secret(inputs["password_ref"], context)
+
+
+def _secret(reference: str, context: ActionContext) -> str:
+    value = context.secret(reference)
+    if value is None:
+        raise PermanentError("secret_not_found", f"there is no secret {reference} on this node")
+    return value
+
+
+def _key(text: str, reference: str) -> PKey:
+    for kind in _KEYS:
+        with contextlib.suppress(SSHException, ValueError):
+            return kind.from_private_key(io.StringIO(text.strip() + "\n"))
+    message = f"{reference} is no private key without a passphrase (Ed25519, ECDSA or RSA)"
+    raise PermanentError("invalid_key", message)
+
+
+def _shut(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+@contextlib.contextmanager
+def translated(connection: Hop) -> Iterator[None]:
+    """Say in codes of ours what paramiko raises."""
+    where = f"{connection.user}@{connection.host}:{connection.port}"
+    try:
+        yield
+    except BadHostKeyException as error:
+        raise changed(error.hostname, error.key, [error.expected_key]) from error
+    except (AuthenticationException, PasswordRequiredException) as error:
+        message = f"{where} does not let us in: {error}"
+        raise PermanentError("auth_failed", message) from error
+    except SSHException as error:
+        if "No authentication methods" in str(error):
+            message = f"no key or password for {where}: name one with key_ref or in ~/.ssh/config"
+            raise PermanentError("auth_failed", message) from error
+        raise TemporaryError("connection", f"ssh to {where} failed: {error}") from error
+    except (OSError, EOFError) as error:
+        raise TemporaryError("connection", f"ssh to {where} failed: {error}") from error

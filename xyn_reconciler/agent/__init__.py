@@ -1,0 +1,1 @@
+"""Agents: a question in, data out. They can only answer; what they want done goes through steps."""

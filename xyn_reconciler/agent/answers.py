@@ -1,0 +1,57 @@
+"""From a model's answer to a step's outputs.
+
+Pure. What the provider promises about the schema is not relied on.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final, NoReturn
+
+from jsonschema.exceptions import best_match
+
+from xyn_reconciler.agent.question import Answer
+from xyn_reconciler.model.errors import PermanentError, TemporaryError
+from xyn_reconciler.model.schema_check import SafeValidator
+
+_EXCERPT: Final = 2000
+_OF_THE_MOMENT: Final = frozenset({"server_error", "rate_limit_exceeded"})
+"""Codes of a response of OpenAI's that failed, for which the request is not to blame."""
+
+
+def outputs_of(answer: Answer, schema: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Give ``{text}``, or the object that the schema describes.
+
+    Raises ``PermanentError`` (``refused``, ``max_tokens``) for an answer that
+    did not come to its end, ``TemporaryError`` for one that does not fit
+    (``invalid_output``: the next may) or that the provider failed in.
+    """
+    if answer.stopped == "max_tokens":
+        message = "the answer was cut off; raise budget.max_output_tokens, or ask for less"
+        raise PermanentError("max_tokens", message, details={"text": answer.text[:_EXCERPT]})
+    if answer.stopped in _OF_THE_MOMENT:
+        message = f"the provider failed ({answer.stopped}): {answer.text[:_EXCERPT]}"
+        raise TemporaryError("provider_error", message)
+    if answer.stopped is not None:
+        message = f"the model did not answer ({answer.stopped}): {answer.text[:_EXCERPT]}"
+        raise PermanentError("refused", message)
+    if schema is None:
+        return {"text": answer.text}
+    try:
+        value = json.loads(answer.text, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise _invalid(f"it is not JSON: {error}", answer) from error
+    if not isinstance(value, dict):
+        raise _invalid("it is not an object", answer)
+    problem = best_match(SafeValidator(dict(schema)).iter_errors(value))
+    if problem is not None:
+        raise _invalid(f"{problem.json_path}: {problem.message}", answer)
+    return value
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _invalid(why: str, answer: Answer) -> TemporaryError:
+    message = f"the answer does not fit output_schema: {why[:_EXCERPT]}"
+    return TemporaryError("invalid_output", message, details={"text": answer.text[:_EXCERPT]})
