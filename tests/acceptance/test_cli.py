@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import uuid
 from pathlib import Path
 
 import pytest
@@ -25,16 +26,22 @@ plan:
   - {id: note, kind: transform, set: {text: "{{ inputs.host }} {{ inputs.times + 1 }}"}}
 outputs: {text: "{{ steps.note.outputs.text }}"}
 """
+NIGHTLY = """\
+id: bp.test.nightly
+triggers: [{schedule: {cron: "30 2 * * *", timezone: Europe/Berlin}}]
+plan: [{id: note, kind: transform, set: {x: 1}}]
+"""
 
 
 @pytest.fixture(scope="module")
 def pushed(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Node:
-    """The node, with two blueprints of these tests."""
+    """The node, with blueprints of these tests."""
     folder = tmp_path_factory.mktemp("pushed")
     git(folder, "clone", "-q", node.git_url, "clone")
     clone = folder / "clone"
     (clone / "blueprints" / "elsewhere.yaml").write_text(ELSEWHERE)
     (clone / "blueprints" / "typed.yaml").write_text(TYPED)
+    (clone / "blueprints" / "nightly.yaml").write_text(NIGHTLY)
     git(clone, "add", "--all")
     git(clone, "commit", "-q", "-m", "Ask the treasurer")
     git(clone, "push", "-q", "origin", "HEAD:main")
@@ -55,14 +62,16 @@ def waiting_run(node: Node, name: str) -> str:
         (("gate", "list"), "step_id"),
         (("blueprint", "list"), "blueprint_id"),
         (("blueprint", "history", "bp.demo.hello"), "revision"),
+        (("schedule", "list"), "blueprint_id"),
+        (("source", "list"), "source_id"),
     ],
 )
-def test_every_list_has_its_three_forms(node: Node, words: tuple[str, ...], field: str) -> None:
-    waiting_run(node, "demo.change")
+def test_every_list_has_its_three_forms(pushed: Node, words: tuple[str, ...], field: str) -> None:
+    waiting_run(pushed, "demo.change")
 
-    rows = json.loads(node.xynctl(*words, "-o", "json").stdout)
-    names = node.xynctl(*words, "-o", "name").stdout.split()
-    table = node.xynctl(*words).stdout.splitlines()
+    rows = json.loads(pushed.xynctl(*words, "-o", "json").stdout)
+    names = pushed.xynctl(*words, "-o", "name").stdout.split()
+    table = pushed.xynctl(*words).stdout.splitlines()
 
     assert rows
     assert names == [row[field] for row in rows]
@@ -86,6 +95,25 @@ def test_an_event_starts_a_run_that_is_shown_and_watched_by_the_first_digits_of_
     assert again.returncode == 0
     assert {step["key"] for step in shown["steps"]} == {"greet", "count", "shout", "close"}
     assert f"event_id        {event_id}" in node.xynctl("event", "show", event_id[:30]).stdout
+
+
+def test_an_event_is_explained_with_the_run_that_it_started_first(node: Node) -> None:
+    event_id = node.emit("demo.hello", {"name": "Ada"})
+    run_id = node.run_of(event_id)["run_id"]
+
+    told = json.loads(node.xynctl("explain", "event", event_id, "-o", "json").stdout)
+    header, first, *others = node.xynctl("explain", "event", event_id).stdout.splitlines()
+
+    assert (told["event_id"], told["items"][0]["run_id"]) == (event_id, run_id)
+    assert header.split() == ["BLUEPRINT", "OUTCOME", "CONDITION", "EXPECTED", "FOUND", "WHY"]
+    assert first.split()[:2] == ["bp.demo.hello", "started"]
+    assert first.endswith(f"run {run_id}")
+    (approval,) = (line for line in others if line.startswith("bp.demo.approval"))
+    assert approval.split()[1:5] == ["not_matched", "event_type", "demo.change", "demo.hello"]
+
+
+def test_an_event_that_is_not_there_cannot_be_explained(node: Node) -> None:
+    assert node.xynctl("explain", "event", str(uuid.UUID(int=0)), check=False).returncode == 3
 
 
 def test_data_comes_from_a_file_and_from_standard_input_as_it_was_written(

@@ -10,6 +10,7 @@ import httpx2
 import psutil
 import pytest
 
+from tests.neighbours import neighbour
 from tests.running import XYNCTL, Node, clean_environment, free_port, git, wait_for
 from xyn_reconciler.node.home import Home
 
@@ -152,3 +153,34 @@ def test_an_embedded_server_is_not_needed_where_database_url_names_one(
 
     assert not (node.home / "postgres").exists()
     assert node.get("/status")["ready"]
+
+
+def test_a_second_home_of_the_same_node_stays_out_of_its_database(
+    database_url: str, make_node: Callable[..., Node]
+) -> None:
+    first = make_node("home", DATABASE_URL=database_url).start()
+
+    second = up(first.home.parent / "second", "--port", str(free_port()), DATABASE_URL=database_url)
+
+    assert second.returncode == 4
+    assert "another home runs its node on this database" in second.stderr
+    assert first.get("/status")["ready"]
+    assert first.stop() == 0
+    assert make_node("home", DATABASE_URL=database_url).start().stop() == 0
+
+
+def test_doctor_names_a_command_that_opens_the_rows(node: Node, tmp_path: Path) -> None:
+    neighbour("psql", "postgres")
+    (line,) = [each for each in node.xynctl("doctor").stdout.splitlines() if " rows " in each]
+    command = line.partition(" rows ")[2].strip()
+
+    done = subprocess.run(
+        ["sh", "-c", f'{command} -tAc "$1"', "sh", "SELECT run_id FROM runs"],
+        cwd=tmp_path,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert {run["run_id"] for run in node.get("/runs")["items"]} <= set(done.stdout.split())

@@ -152,7 +152,7 @@ def test_a_container_runs_as_an_ordinary_user_and_writes_only_its_volume(
 def test_what_was_taken_in_is_still_there_after_down_and_up(project: Project) -> None:
     name = f"compose.kept.n{uuid.uuid4().hex[:8]}"
     status, _ = project.open("/api/v1/events", {"event_name": name, "data": {}})
-    assert status == 202
+    assert status == 201
 
     project.compose("down", "--timeout", "30")
     project.up()

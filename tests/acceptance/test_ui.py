@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Route, expect, sync_playwright
 
-from tests.running import Node
+from tests.running import Node, git
 
 pytestmark = pytest.mark.acceptance
 
@@ -268,4 +268,126 @@ def test_pages_fit_a_narrow_screen(node: Node, browser: Browser, waiting: str, s
         page.goto(path)
         wider = page.evaluate("document.documentElement.scrollWidth - innerWidth")
         assert wider <= 0, path
+    context.close()
+
+
+WAITING_FOR_MORE = {
+    "nightly": """\
+id: bp.ui.nightly
+triggers: [{schedule: {cron: "30 2 * * *", timezone: Europe/Berlin}}]
+plan: [{id: note, kind: transform, set: {x: 1}}]
+""",
+    "calm": """\
+id: bp.ui.calm
+triggers: [{event_type: ui.alert, dedupe: {key: "{{ event.data.host }}", window: 10m}}]
+plan: [{id: note, kind: transform, set: {x: 1}}]
+""",
+    "failing": """\
+id: bp.ui.failing
+triggers: [{event_type: ui.failing}]
+plan: [{id: note, kind: transform, set: {x: "{{ event.data.missing }}"}}]
+""",
+    "asking": """\
+id: bp.ui.asking
+inputs:
+  host: {type: string, minLength: 2, description: Which host}
+  times: {type: integer, default: 3}
+  loud: {type: boolean, default: false}
+  tags: {type: array, items: {type: string}, default: []}
+plan: [{id: note, kind: transform, set: {x: "{{ inputs }}"}}]
+outputs: {given: "{{ steps.note.outputs.x }}"}
+""",
+}
+
+
+@pytest.fixture(scope="module")
+def pushed(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Node:
+    """The node, with blueprints of these tests."""
+    folder = tmp_path_factory.mktemp("ui")
+    git(folder, "clone", "-q", node.git_url, "clone")
+    clone = folder / "clone"
+    for name, text in WAITING_FOR_MORE.items():
+        (clone / "blueprints" / f"ui-{name}.yaml").write_text(text)
+    git(clone, "add", "--all")
+    git(clone, "commit", "-q", "-m", "Try the pages")
+    git(clone, "push", "-q", "origin", "HEAD:main")
+    return node
+
+
+def test_an_events_page_says_what_came_of_it_and_leads_to_the_run(pushed: Node, page: Page) -> None:
+    run = pushed.run_of(pushed.emit("ui.alert", {"host": "db1"}))
+    again = pushed.emit("ui.alert", {"host": "db1"})
+    page.goto(f"/ui/events/{again}")
+    outcome = page.get_by_test_id("outcome-bp.ui.calm")
+    expect(outcome).to_contain_text("suppressed")
+    expect(page.get_by_test_id("outcome-bp.demo.hello")).to_be_hidden()
+
+    page.get_by_test_id("other-blueprints").click()
+    expect(page.get_by_test_id("outcome-bp.demo.hello")).to_contain_text("demo.hello")
+    outcome.get_by_test_id("outcome-run").click()
+
+    expect(page).to_have_url(re.compile(f"/ui/runs/{run['run_id']}$"))
+
+
+def test_a_blueprint_shows_when_it_fires_next(pushed: Node, page: Page) -> None:
+    page.goto("/ui/blueprints/bp.ui.nightly")
+
+    expect(page.get_by_test_id("next-time")).to_have_count(5)
+    expect(page.get_by_test_id("schedules")).to_contain_text("Europe/Berlin")
+
+
+def test_failures_are_marked_in_the_console_and_its_head(pushed: Node, page: Page) -> None:
+    run = pushed.run_of(pushed.emit("ui.failing"))
+    pushed.wait_for_run(run["run_id"], "failed")
+
+    page.goto("/ui/events?event_name=xyn.run.failed")
+
+    row = page.get_by_test_id("event-row").filter(has_text="bp.ui.failing")
+    expect(row.get_by_test_id("failure-mark")).to_be_visible()
+    expect(page.get_by_test_id("attention").get_by_test_id("failure-mark").first).to_be_visible()
+    expect(page.get_by_test_id("failure-legend")).to_contain_text("xyn.*.failed")
+
+
+def test_health_lists_sources_and_the_backlog(page: Page) -> None:
+    page.goto("/ui/health")
+
+    expect(page.get_by_test_id("source-github")).to_contain_text("env/GITHUB_WEBHOOK_SECRET")
+    expect(page.get_by_test_id("source-alertmanager")).to_contain_text("accepts")
+    expect(page.get_by_test_id("backlog-waiting")).to_have_text(re.compile(r"^\d+$"))
+
+
+def test_the_launcher_reads_every_kind_of_input(pushed: Node, page: Page) -> None:
+    page.goto("/ui/runs/new?blueprint=bp.ui.asking")
+    page.get_by_test_id("field-times").fill("four")
+    page.get_by_test_id("field-tags").fill('["a"')
+    with page.expect_response(lambda response: response.status == 422):
+        page.get_by_test_id("launch-submit").click()
+    for name in ("host", "times", "tags"):
+        expect(page.get_by_test_id(f"error-{name}")).to_be_visible()
+    expect(page.get_by_test_id("error-loud")).to_have_count(0)
+
+    page.get_by_test_id("field-host").fill("db1")
+    page.get_by_test_id("field-times").fill("")
+    page.get_by_test_id("field-loud").select_option("yes")
+    page.get_by_test_id("field-tags").fill('["a"]')
+    page.get_by_test_id("launch-submit").click()
+
+    expect(page.get_by_test_id("run-status")).to_have_attribute("data-status", "completed")
+    for said in ('"host": "db1"', '"times": 3', '"loud": true', '"a"'):
+        expect(page.get_by_test_id("run-outputs")).to_contain_text(said)
+
+
+def test_the_new_parts_fit_a_narrow_screen(pushed: Node, browser: Browser) -> None:
+    event_id = pushed.emit("ui.alert", {"host": "x" * 200})
+    context = browser.new_context(base_url=pushed.url, viewport={"width": 380, "height": 800})
+    page = context.new_page()
+    paths = (
+        f"/ui/events/{event_id}",
+        "/ui/events?all=1",
+        "/ui/blueprints/bp.ui.nightly",
+        "/ui/runs/new?blueprint=bp.ui.asking",
+    )
+    for path in paths:
+        page.goto(path)
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, path
     context.close()

@@ -166,7 +166,10 @@ class HttpCall:
 def _first_call(inputs: Mapping[str, Any], context: ActionContext) -> _Call:
     url, origin = parse_url(inputs["url"])
     if "query" in inputs:
-        url = url.copy_merge_params(httpx2.QueryParams(_query(inputs["query"])))
+        try:
+            url = url.copy_merge_params(httpx2.QueryParams(_query(inputs["query"])))
+        except httpx2.InvalidURL as error:
+            raise PermanentError("invalid_url", f"the query does not fit: {error}") from error
     given = [name for name in _BODIES if name in inputs]
     if len(given) > 1:
         raise PermanentError("invalid_inputs", f"{' and '.join(given)} are two bodies; keep one")
@@ -183,10 +186,15 @@ def _first_call(inputs: Mapping[str, Any], context: ActionContext) -> _Call:
 
 def _query(query: Mapping[str, Any]) -> list[tuple[str, str | int | float | bool | None]]:
     return [
-        (name, _text(one))
+        (_sendable(name), _sendable(_text(one)))
         for name, value in query.items()
         for one in (value if isinstance(value, list) else [value])
     ]
+
+
+def _sendable(text: str) -> str:
+    """Without lone surrogates, which no UTF-8 can say; as in forms and bodies."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _content(inputs: Mapping[str, Any]) -> tuple[bytes, str | None]:

@@ -47,6 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_run_commands(top.group("run", "start, look at, watch and cancel runs"))
     _add_gate_commands(top.group("gate", "approve or reject what waits for a person"))
     _add_blueprint_commands(top.group("blueprint", "what is active here"))
+    _add_trigger_commands(top)
     return parser
 
 
@@ -263,3 +264,18 @@ def _add_blueprint_commands(blueprints: _Commands) -> None:
             _add_limit(command)
         else:
             _add_form(command)
+
+
+def _add_trigger_commands(top: _Commands) -> None:
+    explain = top.group("explain", "say why something started, or did not")
+    event = explain.add(
+        "event", "explain:event", "say what came of an event at each blueprint, and why"
+    )
+    event.add_argument("event_id", metavar="EVENT", help=_ID)
+    _add_form(event)
+    schedules = top.group("schedule", "when blueprints start by the clock")
+    _add_form(
+        schedules.add("list", "triggers:list_schedules", "list schedules and their next time")
+    )
+    sources = top.group("source", "where webhooks come in")
+    _add_form(sources.add("list", "triggers:list_sources", "list sources and what each waits for"))

@@ -127,7 +127,13 @@ def _untold(report: Report, place: Place, error: ErrorDetails) -> None:
     if not isinstance(given, dict):
         report.problem(place, "wrong_type", f"{noun} has to be a mapping, not {_kind(given)}")
     elif key not in given:
-        report.problem(place, "missing_key", f"{noun} needs {_article(key)}: {_any_of(known)}")
+        # Which of the models is meant is open, so no key is unknown; a slip in this one is told.
+        nearest = {name: did_you_mean(str(name), [key, "id", "name"]) for name in given}
+        slip = next((name for name, hint in nearest.items() if f'"{key}"' in hint), None)
+        meant = "" if slip is None else f" instead of {quoted(str(slip))}"
+        report.problem(
+            place, "missing_key", f"{noun} needs {_article(key)}{meant}: {_any_of(known)}"
+        )
     else:
         report.problem((*place, key), "bad_value", _not_one_of(given[key], known))
 

@@ -45,6 +45,8 @@ class CompiledRun:
     digest: str
     inputs: dict[str, Any]
     error: dict[str, Any] | None = None
+    concurrency_key: str | None = None
+    """What this run shares a limit with, where the blueprint has ``concurrency``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,23 @@ class CompileRun(Protocol):
         given: Mapping[str, Any] | None,
     ) -> CompiledRun:
         """Compile a normalised blueprint document for one event, or for inputs given by hand."""
+        ...
+
+
+class LaunchRun(Protocol):
+    """``trigger.intake``, as a step that runs another blueprint uses it."""
+
+    def __call__(
+        self,
+        connection: Any,  # noqa: ANN401 - model knows no database
+        blueprint_id: str,
+        given: Mapping[str, Any],
+        *,
+        actor: str,
+        correlation_id: str,
+        run_id: uuid.UUID,
+    ) -> uuid.UUID:
+        """Start a run in the caller's transaction; raises ``XynError`` where it cannot be."""
         ...
 
 

@@ -5,7 +5,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 ConditionType = Literal[
-    "Ready", "Reconciling", "Stalled", "NotRunnable", "RecordsBehind", "Following"
+    "Ready",
+    "Reconciling",
+    "Stalled",
+    "NotRunnable",
+    "RecordsBehind",
+    "RecordsSetAside",
+    "Following",
+    "Mirrored",
 ]
 
 

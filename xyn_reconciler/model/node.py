@@ -18,6 +18,17 @@ from xyn_reconciler.model.document import (
 
 Stage = Literal["dev", "test", "prod"]
 
+MirrorUrl = Annotated[
+    str,
+    Field(
+        # No name and no password with http: this file is in Git, and so in every mirror.
+        pattern=r"^(https?://[^\s@{}]+|ssh://([\w.-]+@)?[^\s@:{}/]+(:[0-9]+)?/[^\s{}]+"
+        r"|[\w.-]+@[\w.-]+:[^\s{}]+|(file://)?/[^\s{}]+)$",
+        json_schema_extra={"examples": ["git@git.example.net:ops/state.git", "/srv/state.git"]},
+    ),
+]
+"""The address of a Git repository, without credentials."""
+
 
 class ProviderSettings(Part):
     """A model provider on this node."""
@@ -85,6 +96,8 @@ class Node(Part):
     """Values that blueprints read as ``node.vars.<name>``: what differs from node to node."""
     follow: Literal["origin", "none"] = "origin"
     """Whether a clone fetches its origin's ``main``, or goes its own way."""
+    mirror: list[MirrorUrl] = Field(default_factory=list)
+    """Git servers to which ``main``, drafts and this node's records are pushed after each batch."""
 
     def auth_required(self) -> bool:
         """Whether unsafe requests need a principal."""

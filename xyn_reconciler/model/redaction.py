@@ -16,7 +16,7 @@ import base64
 import html
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, AnyStr, Final, Generic
 from urllib.parse import quote, quote_plus, urlsplit
@@ -84,9 +84,19 @@ class Redactor:
         """``values`` are replaced in every form of :func:`forms`; those too short are not."""
         known = {form for value in values for form in forms(value)}
         as_bytes = {raw.decode("latin-1") for form in known for raw in _encodings(form)}
-        self._text = _Finder(_values_expression(known), _TEXT_TOKENS, REDACTED)
+        values_in_text = _values_expression(known)
+        values_in_bytes = _values_expression(as_bytes).encode("latin-1")
+        self._text = _Finder(
+            re.compile(values_in_text) if values_in_text else None,
+            _TEXT_TOKENS,
+            REDACTED,
+            "".join,
+        )
         self._bytes = _Finder(
-            _values_expression(as_bytes).encode("latin-1"), _BYTES_TOKENS, REDACTED.encode()
+            re.compile(values_in_bytes) if values_in_bytes else None,
+            _BYTES_TOKENS,
+            REDACTED.encode(),
+            b"".join,
         )
 
     @classmethod
@@ -307,10 +317,17 @@ _BYTES_TOKENS: Final = [
 class _Finder(Generic[AnyStr]):
     """Values and tokens, in text or in bytes."""
 
-    def __init__(self, values: AnyStr, tokens: list[_Token[AnyStr]], instead: AnyStr) -> None:
-        self._values: re.Pattern[AnyStr] | None = re.compile(values) if values else None
+    def __init__(
+        self,
+        values: re.Pattern[AnyStr] | None,
+        tokens: list[_Token[AnyStr]],
+        instead: AnyStr,
+        join: Callable[[Iterable[AnyStr]], AnyStr],
+    ) -> None:
+        self._values: re.Pattern[AnyStr] | None = values
         self._tokens: list[_Token[AnyStr]] = tokens
         self._instead: AnyStr = instead
+        self._join: Callable[[Iterable[AnyStr]], AnyStr] = join
 
     def finds(self, text: AnyStr) -> bool:
         if self._values is not None and self._values.search(text) is not None:
@@ -328,11 +345,12 @@ class _Finder(Generic[AnyStr]):
         found = token.find(text, 0)
         if found is None:
             return text
-        kept, at = [], 0
+        kept: list[AnyStr] = []
+        at = 0
         while found is not None:
             begin, end = found
             kept += [text[at:begin], self._instead]
             at = end
             found = token.find(text, max(end, begin + 1))
         kept.append(text[at:])
-        return text[:0].join(kept)
+        return self._join(kept)

@@ -198,6 +198,8 @@ class ItemView(_Frozen):
     available_at: dt.datetime | None = None
     outputs: Any = None
     error: dict[str, Any] | None = None
+    awaited: dict[str, Any] | None = None
+    """The run that it waits for: ``run_id, status, outputs, error``."""
 
 
 class StepView(_Frozen):
@@ -222,3 +224,7 @@ class StepView(_Frozen):
     decided_because: str | None = None
     expires_at: dt.datetime | None = None
     """When a waiting gate decides by itself."""
+    awaited: dict[str, Any] | None = None
+    """The run that it waits for: ``run_id, status, outputs, error``."""
+    resolution: Literal["retry", "done", "fail"] | None = None
+    """What a person chose for this step, which was interrupted."""

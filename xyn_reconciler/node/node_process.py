@@ -70,6 +70,9 @@ def main() -> None:
             ticks.shutdown(wait=True)
             for thread in loops:
                 thread.join()
+        if socket.parent != home.run:
+            # A home's path too long for a socket: its folder is outside the home, and goes with it.
+            socket.parent.rmdir()
             # The last records are written now, and go with the last push.
             last.set()
             mirror.notice()

@@ -24,6 +24,7 @@ import watchfiles
 from xyn_reconciler.desired.load import Loaded
 from xyn_reconciler.desired.validate import DesiredState
 from xyn_reconciler.model.capability import Catalogue, EmitEvents
+from xyn_reconciler.model.crash_point import crash_point
 from xyn_reconciler.model.errors import UnavailableError
 from xyn_reconciler.reconcile import apply as shell
 from xyn_reconciler.reconcile.judge import Judge, Judgement, Known
@@ -108,6 +109,7 @@ class Reconciler:
                 after = self._act(connection, node, known, judgement)
             # Only now is it true: a transaction that failed leaves what was known before.
             self._known = after
+        crash_point("reconcile.applied")
         with self._round_done:
             self._rounds += 1
             self._round_done.notify_all()

@@ -50,6 +50,7 @@ def _settings(node: Node, *, primary: bool) -> Settings:
         "vars": dict(node.vars),
         "primary": primary,
         "follow": node.follow,
+        "mirror": list(node.mirror),
     }
 
 

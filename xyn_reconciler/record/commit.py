@@ -45,7 +45,13 @@ WRITING: Final = "xyn.record.write"
 
 AUTHOR: Final = "Xyn <xyn@localhost>"
 
+TRIES: Final = 3
+"""So often a batch may fail by a fault of our own; then what fails alone is set aside."""
+
 _BEHIND: Final = "RecordsBehind"
+_ASIDE: Final = "RecordsSetAside"
+_NAMED: Final = 3
+"""Rows that were set aside are named up to this number."""
 
 _log = logging.getLogger(__name__)
 
@@ -62,13 +68,18 @@ class Committer:
         node_id: str,
         redactor: Redactor,
         clock: Callable[[], dt.datetime],
+        on_written: Callable[[], None] = lambda: None,
     ) -> None:
+        """``on_written`` is called after each batch; it may not wait for anything."""
         self._database = database
         self._repository = repository
         self._artifacts = artifacts
         self._node_id = node_id
         self._redactor = redactor
         self._clock = clock
+        self._on_written = on_written
+        self._faults = 0
+        self._began = False
 
     def run(self, stop: threading.Event) -> None:
         """Drain until ``stop`` is set: at once after a pause, every 50 ms under load.
@@ -102,7 +113,9 @@ class Committer:
         try:
             if not lock.acquire():
                 return
-            while written := self.drain_once():
+            self._begin()
+            while written := self._attempt():
+                self._on_written()
                 if written < BATCH and stop.wait(GATHER):
                     break
         except (XynError, OSError) as error:
@@ -118,9 +131,66 @@ class Committer:
     def drain(self) -> int:
         """Write everything that waits; how many outbox rows that was."""
         total = 0
-        while written := self.drain_once():
+        while True:
+            try:
+                written = self._attempt()
+            except (XynError, OSError):
+                raise
+            except Exception:  # noqa: BLE001 - as the next line says
+                # It is not raised more often than there are tries: then the cause stands aside.
+                _log.exception("records could not be written")
+                continue
+            if not written:
+                return total
             total += written
-        return total
+
+    def _begin(self) -> None:
+        """Try again what an earlier committer set aside: this one may be a newer program."""
+        if not self._began:
+            with self._database.begin() as connection:
+                if outbox.take_back(connection):
+                    self._tell_aside(connection)
+            self._began = True
+
+    def _attempt(self) -> int:
+        """Write one batch; one that fails for the third time without what makes it fail."""
+        try:
+            written = self.drain_once()
+        except (XynError, OSError):
+            raise
+        except Exception:
+            self._faults += 1
+            if self._faults < TRIES:
+                raise
+            _log.exception("records could not be written %d times; looking for the cause", TRIES)
+            written = self._set_apart()
+        self._faults = 0
+        return written
+
+    def _set_apart(self) -> int:
+        """Write a batch in ever smaller parts; what fails alone is set aside."""
+        with self._database.connect() as connection:
+            waiting = outbox.take(connection, BATCH)
+        parts = [waiting]
+        while parts:
+            part = parts.pop()
+            try:
+                with self._database.begin() as connection:
+                    lock_in_transaction(connection, WRITING)
+                    self._drain(connection, part)
+            except (XynError, OSError):
+                raise
+            except Exception as error:  # noqa: BLE001 - any fault of our own is looked for here
+                if len(part) > 1:
+                    half = len(part) // 2
+                    parts += [part[half:], part[:half]]
+                    continue
+                _log.exception("the record of %s %s is set aside", part[0].kind, part[0].subject)
+                with self._database.begin() as connection:
+                    # The kind of fault alone: its text may hold what redaction has not seen.
+                    outbox.set_aside(connection, part[0], type(error).__name__)
+                    self._tell_aside(connection)
+        return len(waiting)
 
     def drain_once(self) -> int:
         """Write one batch; gives how many outbox rows it took away (0 = nothing waits)."""
@@ -129,16 +199,19 @@ class Committer:
                 return 0
             lock_in_transaction(connection, WRITING)
             waiting = outbox.take(connection, BATCH)
-            node = desired.read_node(connection)
-            months = self._repository.refs(f"{RUNS}{self._node_id}/")
-            fresh = self._without_held(connection, waiting, node, months)
-            if fresh:
-                self._write(connection, fresh, node, months)
-            outbox.done(connection, [row.id for row in waiting])
-            if any(c.type == _BEHIND and c.status for c in node.conditions):
-                desired.set_condition(connection, self._in_time())
+            self._drain(connection, waiting)
         crash_point("record.marked")
         return len(waiting)
+
+    def _drain(self, connection: Connection, waiting: Sequence[outbox.Waiting]) -> None:
+        node = desired.read_node(connection)
+        months = self._repository.refs(f"{RUNS}{self._node_id}/")
+        fresh = self._without_held(connection, waiting, node, months)
+        if fresh:
+            self._write(connection, fresh, node, months)
+        outbox.done(connection, [row.id for row in waiting])
+        if any(c.type == _BEHIND and c.status for c in node.conditions):
+            desired.set_condition(connection, self._in_time())
 
     def _without_held(
         self,
@@ -178,6 +251,7 @@ class Committer:
             outbox_ids=[row.id for row in waiting],
             database_id=node.database_id,
             now=now,
+            again=[line.subject for line in events if line.again],
         )
         # A record names contents by their sha256, so they are there as surely as it is.
         contents = records.contents(connection, [line.subject for line in runs])
@@ -218,6 +292,23 @@ class Committer:
         except XynError:
             # The database is what is away; then the condition is its own.
             _log.debug("the condition was not noted")
+
+    def _tell_aside(self, connection: Connection) -> None:
+        count, named = outbox.standing_aside(connection, limit=_NAMED)
+        what = "; ".join(f"{kind} {subject} ({reason})" for kind, subject, reason in named)
+        message = (
+            f"{count} records cannot be written and are set aside: {what}"
+            f"{' ...' if count > len(named) else ''}. They are tried again at the next start;"
+            " see the log"
+        )
+        condition = Condition(
+            _ASIDE,
+            status=bool(count),
+            reason="CannotBeWritten" if count else "Written",
+            message=message if count else "every record can be written",
+            since=self._clock(),
+        )
+        desired.set_condition(connection, condition)
 
     def _in_time(self) -> Condition:
         message = "run records are written as they come"

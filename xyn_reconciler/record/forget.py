@@ -51,8 +51,8 @@ def forget(
 
     Their inputs, outputs, messages, artifacts and comments go, those of the
     runs that *their* events started as well. Raises ``NotFoundError`` without
-    the event, ``ConflictError`` while such a run is in flight or where the
-    event is another node's.
+    the event, ``ConflictError`` while such a run is in flight, where the event is
+    another node's, or where it is a part of a run's record.
     """
     with database.connect() as connection:
         node_id = desired.read_node(connection).node_id
@@ -82,6 +82,11 @@ def _scrub(connection: Connection, event_id: uuid.UUID, by: str, now: dt.datetim
     traces = forgetting.traces(connection, event_id)
     if traces is None:
         raise NotFoundError(f"no event {event_id}")
+    if traces.inside is not None:
+        raise ConflictError(
+            f"event {event_id} only tells of run {traces.inside}: forget the event that started"
+            " the run, and what tells of it is forgotten too"
+        )
     if traces.unfinished:
         named = ", ".join(sorted(map(str, traces.unfinished)))
         raise ConflictError(
@@ -152,10 +157,15 @@ def _rewrite_month(
 ) -> dict[str, str]:
     """Write a month anew where it holds what is to be forgotten; segment to commit afterwards."""
     runs = {str(run_id) for run_id in scrub.runs}
+    events = {str(event_id) for event_id in {scrub.event_id} | scrub.told}
     tip = chain[-1][0].sha
     files: dict[str, bytes] = {}
     for commit, paths in chain:
-        if wanted.intersection(paths) or runs.intersection(commit.trailer_values("Run-Id")):
+        if (
+            wanted.intersection(paths)
+            or runs.intersection(commit.trailer_values("Run-Id"))
+            or events.intersection(commit.trailer_values("Again"))
+        ):
             for path in paths:
                 content = _scrubbed(repository, tip, path, scrub)
                 if content is not None:
@@ -214,6 +224,7 @@ def _scrub_rows(connection: Connection, artifacts: ArtifactStore, scrub: Scrub) 
         forgetting.replace_rows(connection, part, _all(after, part))
     events = forgetting.read_event_rows(connection, {scrub.event_id} | scrub.told)
     forgetting.replace_rows(connection, "event", [scrub.event(event) for event in events])
+    forgetting.drop_keys(connection, {scrub.event_id} | scrub.told, scrub.runs)
     contents = {row["sha256"] for row in _all(before, "artifacts") if "sha256" in row}
     for sha256 in sorted(contents - forgetting.still_used(connection, contents)):
         artifacts.remove(sha256)

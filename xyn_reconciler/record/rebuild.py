@@ -128,7 +128,11 @@ class Putting:
         records.put_artifacts(self._connection, [Recorded(line, c) for c, line in artifacts])
         self._done.artifacts += len(artifacts)
         events = _newest("event", "event_id", of_kind.get("event", ()))
-        records.put_events(self._connection, [Recorded(line, c) for c, line in events])
+        first = {line["event"]["event_id"]: commit for commit, line in of_kind.get("event", ())}
+        records.put_events(
+            self._connection,
+            [Recorded(line, first[line["event"]["event_id"]], self._held_by) for _, line in events],
+        )
         self._done.events += len(events)
         self._look_for_lost([line for _, line in events], plans)
         if self._held_by is None:

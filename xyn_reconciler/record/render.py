@@ -64,8 +64,11 @@ def render(
     outbox_ids: Sequence[int],
     database_id: uuid.UUID,
     now: dt.datetime,
+    again: Sequence[uuid.UUID] = (),
 ) -> Batch:
     """Render one batch; ``runs`` are ids with their lines, all else is lines. At least one line.
+
+    ``again`` are events that an earlier commit has a line of; trailers name them.
 
     Run records and event records are segments of their own: a backtest reads
     every event and no run. The name is made of the database and the first
@@ -82,6 +85,7 @@ def render(
     counts = {"run": len(runs), "event": len(events), "artifact": len(artifacts)}
     trailers = [
         *(f"Run-Id: {run_id}" for run_id, _ in runs),
+        *(f"Again: {event_id}" for event_id in again),
         *(f"Segment: {path}" for path in files),
         f"Outbox: {database_id} {ranges(outbox_ids)}",
     ]

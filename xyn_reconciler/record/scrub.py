@@ -84,9 +84,12 @@ class Scrub:
                 for run in line["runs"]
             ],
         }
+        if "suppressions" in left:
+            left["suppressions"] = [_without(row, "key", "detail") for row in left["suppressions"]]
         if event_id == self.event_id:
             left.setdefault("forgotten", dict(self.tombstone))
-        return left
+        # Their keys are made of the content.
+        return _without(left, "windows", "debounced")
 
     def _is_of_its_runs(self, row: Json) -> bool:
         return "run_id" in row and uuid.UUID(row["run_id"]) in self.runs

@@ -13,6 +13,8 @@ from typing import Any
 
 from xyn_reconciler.action.context import Action
 from xyn_reconciler.desired.expression import ExpressionError, render_value
+from xyn_reconciler.model.capability import ActionSpec
+from xyn_reconciler.model.errors import PermanentError, StepError, XynError
 from xyn_reconciler.model.internal_events import (
     GateApproved,
     GateRejected,
@@ -37,9 +39,9 @@ from xyn_reconciler.model.run import (
     digest,
 )
 from xyn_reconciler.run import decisions as decided
-from xyn_reconciler.run import limits
+from xyn_reconciler.run import limits, sub_run
 from xyn_reconciler.run.compile import mismatch
-from xyn_reconciler.run.decide import expression_failure, foreach_items
+from xyn_reconciler.run.decide import expression_failure, foreach_items, has_ended
 from xyn_reconciler.run.effect import effect
 from xyn_reconciler.run.execute import Outcome, Task
 from xyn_reconciler.run.given import given
@@ -47,7 +49,7 @@ from xyn_reconciler.run.journal import Journal
 from xyn_reconciler.run.retry import Failure, retry_at
 from xyn_reconciler.run.scope import item_scope, scope
 from xyn_reconciler.store.artifacts import ArtifactStore
-from xyn_reconciler.store.claims import NO_REST
+from xyn_reconciler.store.claims import NO_REST, child_run_id
 from xyn_reconciler.store.json_text import storable
 
 
@@ -63,7 +65,9 @@ class Application:
         actions: Mapping[str, Action],
         artifacts: ArtifactStore,
         jitter: Callable[[], float],
+        launch: Callable[[Journal, uuid.UUID, uuid.UUID, Mapping[str, Any]], None] | None,
     ) -> None:
+        """``launch`` starts a run (its id, the step's, the step's inputs) in this transaction."""
         self.journal = journal
         self.now = now
         self.tasks: list[Task] = []
@@ -72,8 +76,9 @@ class Application:
         self._actions = actions
         self._artifacts = artifacts
         self._jitter = jitter
+        self._launch = launch
 
-    def apply(self, decision: decided.Decision) -> None:  # noqa: C901 - one case a decision
+    def apply(self, decision: decided.Decision) -> None:  # noqa: C901, PLR0912 - one case a decision
         """Make one decision come true; a :class:`Signal` is the worker's."""
         match decision:
             case decided.Start(key, items):
@@ -90,6 +95,10 @@ class Application:
                 self._expire_gate(key, verdict)
             case decided.Interrupt():
                 self._interrupt(decision)
+            case decided.Resolve(key, resolution):
+                self._resolve(key, resolution)
+            case decided.Return(key, index):
+                self._return(key, index)
             case decided.Cancel(key):
                 self._cancel(key)
             case decided.BeginFailure(error):
@@ -184,18 +193,34 @@ class Application:
     ) -> tuple[dict[str, Any], str | None]:
         """Render what an action is given; raises ``ExpressionError`` where it cannot be given."""
         name = planned.action or planned.kind
-        action = self._actions.get(name)
-        if action is None:
+        spec = self._spec(name)
+        if spec is None:
             what = (
                 f"the action {name}" if planned.kind == "action_task" else f"steps of kind {name}"
             )
             raise ExpressionError("not_installed", f"{what} cannot be run on this node")
-        inputs = given(planned, action.spec.shell_inputs, roots)
-        problem = mismatch(action.spec.input_schema, inputs)
+        inputs = given(planned, spec.shell_inputs, roots)
+        problem = mismatch(spec.input_schema, inputs)
         if problem is not None:
             raise ExpressionError("invalid_inputs", f"the inputs of {name} do not fit: {problem}")
+        return inputs, self._idempotency_key(planned, roots)
+
+    def _spec(self, name: str) -> ActionSpec | None:
+        if name == sub_run.NAME and self._launch is not None:
+            return sub_run.SPEC
+        action = self._actions.get(name)
+        return None if action is None else action.spec
+
+    def _idempotency_key(self, planned: PlannedStep, roots: Mapping[str, Any]) -> str | None:
+        """Render the key; a re-run has those of its origin, or (``fresh``) none that was before."""
+        if planned.idempotency_key is None:
+            return None
+        run = self.journal.run
+        if run.key_run_id is not None:
+            roots = {**roots, "run": {**roots["run"], "run_id": str(run.key_run_id)}}
         key = render_value(planned.idempotency_key, roots)
-        return inputs, None if key is None else key if isinstance(key, str) else str(key)
+        text = key if isinstance(key, str) else str(key)
+        return f"{run.run_id} {text}" if run.repeats and run.key_run_id is None else text
 
     def _intend(
         self,
@@ -205,26 +230,41 @@ class Application:
         inputs: dict[str, Any],
         idempotency_key: str | None,
     ) -> None:
-        attempt_id = self._row(planned, index, number, idempotency_key)
-        self.tasks.append(
-            Task(
-                key=planned.key,
-                index=index,
-                attempt_id=attempt_id,
-                number=number,
-                action=planned.action or planned.kind,
-                inputs=inputs,
-                idempotency_key=idempotency_key,
-                timeout=planned.timeout or limits.STEP_TIMEOUT,
-            )
-        )
+        self._row(planned, index, number, idempotency_key)
+        task = self._task(planned, index, number, inputs, idempotency_key)
+        if planned.action == sub_run.NAME:
+            self._start_run(task)
+            return
+        self.tasks.append(task)
         where = "" if index is None else f", item {index}"
         self.journal.log(self.now, f"attempt {number}{where} began", step=planned.key)
+
+    def _task(
+        self,
+        planned: PlannedStep,
+        index: int | None,
+        number: int,
+        inputs: dict[str, Any],
+        idempotency_key: str | None = None,
+    ) -> Task:
+        return Task(
+            key=planned.key,
+            index=index,
+            attempt_id=self._attempt_id(planned.key, index, number),
+            number=number,
+            action=planned.action or planned.kind,
+            inputs=inputs,
+            idempotency_key=idempotency_key,
+            timeout=planned.timeout or limits.STEP_TIMEOUT,
+        )
+
+    def _attempt_id(self, key: str, index: int | None, number: int) -> uuid.UUID:
+        return uuid.uuid5(self.journal.step_id(key), f"{index}/{number}")
 
     def _row(
         self, planned: PlannedStep, index: int | None, number: int, idempotency_key: str | None
     ) -> uuid.UUID:
-        attempt_id = uuid.uuid4()
+        attempt_id = self._attempt_id(planned.key, index, number)
         self.journal.changes.begun.append(
             {
                 "attempt_id": attempt_id,
@@ -278,9 +318,20 @@ class Application:
         self.journal.log(self.now, f"failed: {error['code']}: {error['message']}{again}", step=key)
 
     def _cancel(self, key: str) -> None:
+        self._cancel_runs_of(key)
         self.journal.end(key, StepStatus.CANCELLED, self.now)
         self.journal.tell_step(StepCancelled, key, self.now)
         self.journal.log(self.now, "cancelled", step=key)
+
+    def _resolve(self, key: str, resolution: str) -> None:
+        self.journal.log(self.now, f"a person chose: {resolution}", step=key)
+        self.journal.change(key, resolution=None, rest={"wait_reason": None})
+        if resolution == "retry":
+            self.journal.change(key, status=StepStatus.CREATED, interruptions=0)
+        elif resolution == "done":
+            self._complete(key, None)
+        else:
+            self._fail(key, {"code": "interrupted", "message": "a person gave this step up"})
 
     def _interrupt(self, decision: decided.Interrupt) -> None:
         view = self.journal.steps[decision.key]
@@ -369,6 +420,71 @@ class Application:
             }
         )
 
+    # ── runs that steps start ────────────────────────────────────────────────────────────────────
+
+    def _start_run(self, task: Task) -> None:
+        """Start a run in the transaction of its step; the step then waits for it, or is done."""
+        journal = self.journal
+        step_id = journal.step_id(task.key)
+        run_id = child_run_id(step_id, task.index, task.number)
+        try:
+            if journal.claimed.hops >= limits.MAX_DEPTH:
+                raise PermanentError(
+                    "too_deep", f"{limits.MAX_DEPTH} runs lie behind this one: is it a loop?"
+                )
+            assert self._launch is not None  # noqa: S101 - see _spec
+            self._launch(journal, run_id, step_id, task.inputs)
+        except XynError as error:
+            code = error.failure_code if isinstance(error, StepError) else error.code
+            failure = Failure(code, error.message, temporary=False, details=error.details)
+            self.settle(Outcome(task, None, failure), stopped=False)
+            return
+        journal.log(self.now, f"started run {run_id}", step=task.key)
+        if task.inputs.get("wait", True):
+            self._await(task, {"run_id": str(run_id), "status": str(RunStatus.CREATED)})
+        else:
+            self.settle(Outcome(task, {"run_id": str(run_id)}, None), stopped=False)
+
+    def _await(self, task: Task, awaited: dict[str, Any]) -> None:
+        if task.index is None:
+            changes = {"status": StepStatus.WAITING, "awaited": awaited}
+            self.journal.change(task.key, **changes, rest={"wait_reason": "run"})
+            return
+        item = self._item(task.key, task.index)
+        changes = {"status": StepStatus.WAITING, "awaited": awaited}
+        self._set_item(task.key, item.model_copy(update=changes))
+
+    def _return(self, key: str, index: int | None) -> None:
+        """Take in how the run ended that a step waited for."""
+        planned, view = self._planned(key), self.journal.steps[key]
+        awaited, number = view.awaited, view.attempt
+        if index is not None:
+            item = self._item(key, index)
+            awaited, number = item.awaited, item.attempt
+            self._set_item(key, item.model_copy(update={"awaited": None}))
+        else:
+            self.journal.change(key, awaited=None)
+        assert awaited is not None  # noqa: S101 - decide asks only of steps that wait
+        failure = None
+        if awaited["status"] != RunStatus.COMPLETED:
+            reason = (awaited.get("error") or {}).get("message", "it has no outputs")
+            failure = Failure(
+                "sub_run_failed",
+                f"run {awaited['run_id']} ended {awaited['status']}: {reason}",
+                temporary=False,
+                details={name: awaited.get(name) for name in ("run_id", "status", "error")},
+            )
+        outputs = {name: awaited.get(name) for name in ("run_id", "status", "outputs")}
+        task = self._task(planned, index, number, {})
+        self.settle(Outcome(task, None if failure else outputs, failure), stopped=False)
+
+    def _cancel_runs_of(self, key: str) -> None:
+        view = self.journal.steps[key]
+        awaited = [view.awaited, *(item.awaited for item in view.items or ())]
+        self.journal.changes.cancels += [
+            uuid.UUID(one["run_id"]) for one in awaited if one is not None and not has_ended(one)
+        ]
+
     # ── items of a foreach ───────────────────────────────────────────────────────────────────────
 
     def _item(self, key: str, index: int) -> ItemView:
@@ -417,12 +533,13 @@ class Application:
         items = self.journal.steps[key].items or ()
         if any(item.status is StepStatus.RUNNING for item in items):
             return
+        awaits = any(item.awaited for item in items)
         retries = [item.available_at for item in items if item.available_at is not None]
         self.journal.change(
             key,
             status=StepStatus.WAITING,
             available_at=min(retries, default=None),
-            rest={"wait_reason": "retry"},
+            rest={"wait_reason": "run" if awaits else "retry"},
         )
 
     # ── gates ────────────────────────────────────────────────────────────────────────────────────
@@ -465,6 +582,34 @@ class Application:
         journal.log(
             self.now, f"waits for {approvals.min} of {list(approvals.from_any_of)}", step=key
         )
+
+    def refresh_gates(self) -> None:
+        """Ask anew at gates that wait, where what they let through is not what it was.
+
+        Steps beside a gate may end while it waits; an approval of before dies with that.
+        """
+        journal = self.journal
+        waiting = [
+            key
+            for key, view in journal.steps.items()
+            if view.status is StepStatus.WAITING and journal.planned[key].kind == "gate"
+        ]
+        for key in waiting:
+            shown = journal.redactor.value(effect(journal.plan, journal.run, journal.steps, key))
+            effect_digest = digest(shown)
+            if effect_digest == journal.effect_digests[key]:
+                continue
+            journal.effect_digests[key] = effect_digest
+            seen = {"effect_digest": effect_digest, "effect": shown}
+            step_id = journal.step_id(key)
+            opened = [row for row in journal.changes.opened if row["step_id"] == step_id]
+            if opened:
+                opened[0].update(seen)
+                continue
+            undecided = {"decision": None, "decided_at": None, "decided_because": None}
+            journal.changes.changed.append({"step_id": step_id, **seen, **undecided})
+            journal.change(key, decision=None, decided_because=None, outputs=None)
+            journal.log(self.now, "lets something else through now: asked anew", step=key)
 
     def _expire_gate(self, key: str, decision: str) -> None:
         journal = self.journal

@@ -23,6 +23,7 @@ from xyn_reconciler.model.run import (
     PlanNode,
     RetryPolicy,
     canonical,
+    digest,
 )
 from xyn_reconciler.model.schema_check import SafeValidator
 from xyn_reconciler.model.units import parse_duration
@@ -31,6 +32,8 @@ from xyn_reconciler.run.scope import event_roots
 
 Inputs = dict[str, Any]
 Error = dict[str, Any]
+
+_LONGEST_KEY: Final = 500
 
 _OWN_KEYS: Final = frozenset({"from", "default"})
 """Keys of an input that are the language's; all others are JSON Schema."""
@@ -52,13 +55,30 @@ def compile_run(
     given: Mapping[str, Any] | None,
 ) -> CompiledRun:
     """Compile for one event, or for inputs given by hand (:class:`~…capability.CompileRun`)."""
-    plan, digest = _cached_plan(
+    plan, plan_digest = _cached_plan(
         _Document(document, path, blob_id), _hashable(files), node.model_dump_json()
     )
     if len(plan.steps) + len(plan.on_failure) > limits.max_steps(node):
-        return CompiledRun(plan, digest, {}, _too_many_steps(plan, node))
+        return CompiledRun(plan, plan_digest, {}, _too_many_steps(plan, node))
     inputs, error = compile_inputs(plan, event, given)
-    return CompiledRun(plan, digest, inputs, error)
+    if error is not None or plan.concurrency is None:
+        return CompiledRun(plan, plan_digest, inputs, error)
+    try:
+        key = concurrency_key(plan, event_roots(node, event) | {"inputs": inputs})
+    except ExpressionError as failure:
+        error = {"code": failure.failure_code, "message": f"concurrency: {failure.message}"}
+        return CompiledRun(plan, plan_digest, inputs, error)
+    return CompiledRun(plan, plan_digest, inputs, concurrency_key=key)
+
+
+def concurrency_key(plan: ExecutionPlan, roots: Mapping[str, Any]) -> str:
+    """Give what runs of a blueprint share their limit by; raises ``ExpressionError``.
+
+    ASCII, and never long: whatever the value is, it can stand in an index.
+    """
+    value = render_value((plan.concurrency or {})["key"], {"vars": plan.vars, **roots})
+    key = canonical([plan.blueprint_id, value]).decode()
+    return key if len(key) <= _LONGEST_KEY else f"{plan.blueprint_id[:200]} {digest(value)}"
 
 
 class _Document:

@@ -41,6 +41,8 @@ from xyn_reconciler.run.decisions import (
     Finish,
     Interrupt,
     OpenGate,
+    Resolve,
+    Return,
     Signal,
     Skip,
     Start,
@@ -239,19 +241,54 @@ def _next(
     return (_wait(going, moment),) if going else at_the_end(moment)
 
 
-def _of_step(step: PlannedStep, moment: _Moment) -> Decision | None:
+def _of_step(step: PlannedStep, moment: _Moment) -> Decision | None:  # noqa: PLR0911 - one a state
     view = moment.steps[step.key]
     match view.status:
-        case StepStatus.CREATED if all(moment.steps[key].status in _ENDED for key in step.needs):
+        case StepStatus.CREATED if _may_begin(step, moment):
             # A failure that is not allowed has ended the phase before it comes to this.
             return _begin(step, view, moment)
+        case StepStatus.INTERRUPTED if view.resolution is not None:
+            return Resolve(step.key, view.resolution)
         case StepStatus.WAITING if step.kind == "gate":
             return _at_gate(step, view, moment)
+        case StepStatus.WAITING if view.awaited is not None:
+            return Return(step.key) if has_ended(view.awaited) else None
         case StepStatus.WAITING | StepStatus.RUNNING if step.foreach is not None:
             return _go_on_with_items(step, view, moment)
         case StepStatus.WAITING if view.available_at is None or view.available_at <= moment.now:
             return Start(step.key)
     return None
+
+
+def _may_begin(step: PlannedStep, moment: _Moment) -> bool:
+    """Whether all that it needs has ended; in a re-run every gate before it as well.
+
+    There a step may have its end from the first run while the gate before it is asked anew.
+    """
+    steps = moment.steps
+    if not all(steps[key].status in _ENDED for key in step.needs):
+        return False
+    return not moment.run.repeats or all(
+        steps[gate].status in _ENDED for gate in gates_before(moment.plan, step.key)
+    )
+
+
+def gates_before(plan: ExecutionPlan, key: str) -> frozenset[str]:
+    """The gates that a step comes after, however far behind them."""
+    needs = {step.key: step.needs for step in (*plan.steps, *plan.on_failure)}
+    kinds = {step.key: step.kind for step in (*plan.steps, *plan.on_failure)}
+    found, waiting = set[str](), list(needs[key])
+    while waiting:
+        one = waiting.pop()
+        if one not in found:
+            found.add(one)
+            waiting += needs[one]
+    return frozenset(one for one in found if kinds[one] == "gate")
+
+
+def has_ended(awaited: Mapping[str, Any]) -> bool:
+    """Whether a run that a step waits for has ended."""
+    return RunStatus(awaited["status"]).ended
 
 
 def _begin(step: PlannedStep, view: StepView, moment: _Moment) -> Decision | None:
@@ -301,7 +338,10 @@ def _go_on_with_items(step: PlannedStep, view: StepView, moment: _Moment) -> Dec
     items = [known.get(index, ItemView(index=index)) for index in range(count)]
     if all(item.status.ended for item in items):
         return _items_ended(step, items)
-    under_way = sum(item.status is StepStatus.RUNNING for item in items)
+    returned = [item.index for item in items if item.awaited and has_ended(item.awaited)]
+    if returned:
+        return Return(step.key, returned[0])
+    under_way = sum(item.status is StepStatus.RUNNING or bool(item.awaited) for item in items)
     ready = [item.index for item in items if _is_ready(item, moment.now)]
     chosen = tuple(ready[: max(0, _at_a_time(step) - under_way)])
     return Start(step.key, chosen) if chosen else None
@@ -312,6 +352,8 @@ def _at_a_time(step: PlannedStep) -> int:
 
 
 def _is_ready(item: ItemView, now: dt.datetime) -> bool:
+    if item.awaited is not None:
+        return False
     if item.status is StepStatus.WAITING:
         return item.available_at is None or item.available_at <= now
     return item.status in {StepStatus.CREATED, StepStatus.INTERRUPTED}
@@ -374,6 +416,7 @@ def _wait(waiting: Sequence[PlannedStep], moment: _Moment) -> Wait:
     views = [(step, steps[step.key]) for step in waiting]
     until = [v.expires_at for s, v in views if s.kind == "gate" and v.expires_at is not None]
     retries = [v for s, v in views if s.kind != "gate" and v.status is StepStatus.WAITING]
+    retries = [view for view in retries if not _waits_for_runs_alone(view)]
     if retries:
         until += [view.available_at or now for view in retries]
         until += [moment.run.deadline_at] if moment.run.deadline_at is not None else []
@@ -384,8 +427,14 @@ def _wait(waiting: Sequence[PlannedStep], moment: _Moment) -> Wait:
         if view.status is StepStatus.INTERRUPTED:
             poisoned = view.interruptions >= limits.POISONED_AFTER
             return Wait("poison" if poisoned else "interrupted", step.key, soonest)
-    gate = next(s for s, v in views if s.kind == "gate" and v.status is StepStatus.WAITING)
-    return Wait("gate", gate.key, soonest)
+    waits = [step for step, view in views if view.status is StepStatus.WAITING]
+    gate = next((step for step in waits if step.kind == "gate"), None)
+    return Wait("run", waits[0].key, soonest) if gate is None else Wait("gate", gate.key, soonest)
+
+
+def _waits_for_runs_alone(view: StepView) -> bool:
+    awaits = view.awaited is not None or any(item.awaited for item in view.items or ())
+    return awaits and view.available_at is None
 
 
 def _completed(moment: _Moment) -> tuple[Decision, ...]:

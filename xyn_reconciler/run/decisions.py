@@ -69,6 +69,22 @@ class Interrupt:
 
 
 @dataclass(frozen=True, slots=True)
+class Resolve:
+    """A person said what becomes of an interrupted step."""
+
+    key: str
+    resolution: Literal["retry", "done", "fail"]
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """The run that a step, or this item of it, waited for has ended."""
+
+    key: str
+    index: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Cancel:
     """End a step that is not under way, because its run ends."""
 
@@ -103,7 +119,7 @@ class Finish:
 class Wait:
     """Nothing can go on: give the run back until ``until``, or until a person acts."""
 
-    reason: Literal["gate", "retry", "interrupted", "poison"]
+    reason: Literal["gate", "retry", "interrupted", "poison", "run"]
     step: str
     until: dt.datetime | None
 
@@ -121,6 +137,8 @@ Decision: TypeAlias = (
     | OpenGate
     | ExpireGate
     | Interrupt
+    | Resolve
+    | Return
     | Cancel
     | Signal
     | BeginFailure

@@ -40,7 +40,7 @@ from xyn_reconciler.run import limits
 from xyn_reconciler.run.execute import Redactor
 from xyn_reconciler.run.scope import RunView
 from xyn_reconciler.store.artifacts import ArtifactStore
-from xyn_reconciler.store.claims import NO_REST, Claimed, GateNews, Held, Story
+from xyn_reconciler.store.claims import NO_REST, Claimed, Held, News, Story
 from xyn_reconciler.store.turns import Row, Turn
 
 logger = logging.getLogger(__name__)
@@ -61,8 +61,11 @@ class _Changes:
     steps: set[str] = dataclasses.field(default_factory=set)
     begun: list[Row] = dataclasses.field(default_factory=list)
     finished: list[Row] = dataclasses.field(default_factory=list)
-    opened: list[Row] = dataclasses.field(default_factory=list)
+    opened: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    cancels: list[uuid.UUID] = dataclasses.field(default_factory=list)
+    """Runs that this one started and that are to end with it."""
     decided: list[Row] = dataclasses.field(default_factory=list)
+    changed: list[Row] = dataclasses.field(default_factory=list)
     kept: list[Row] = dataclasses.field(default_factory=list)
     events: list[Event] = dataclasses.field(default_factory=list)
     record: bool = False
@@ -91,6 +94,8 @@ class Journal:
             revision=claimed.revision,
             actor=claimed.actor,
             inputs=claimed.inputs,
+            key_run_id=claimed.key_run_id,
+            repeats=claimed.origin_run_id is not None,
             event=claimed.event,
             status=claimed.status,
             error=claimed.error,
@@ -135,6 +140,12 @@ class Journal:
     def run_id(self) -> uuid.UUID:
         return self.claimed.run_id
 
+    @property
+    def concurrency_key(self) -> str | None:
+        """What it shares a limit with other runs by."""
+        key: str | None = self._row["concurrency_key"]
+        return key
+
     def step_id(self, key: str) -> uuid.UUID:
         found = self._step_ids.get(key)
         if found is None:
@@ -143,9 +154,9 @@ class Journal:
 
     def restore(self) -> None:
         """Forget everything since the last :meth:`settle`: its transaction came to nothing."""
-        steps, rest, self.run, self.cancelled_by, row, used, lines, self.over = self._kept
+        steps, rest, self.run, self.cancelled_by, row, used, seen, lines, self.over = self._kept
         self.steps, self.rest, self._row = dict(steps), dict(rest), dict(row)
-        self._used = dict(used)
+        self._used, self.effect_digests = dict(used), dict(seen)
         del self._lines[lines:]
         self.changes = _Changes()
 
@@ -162,6 +173,7 @@ class Journal:
             self.cancelled_by,
             dict(self._row),
             dict(self._used),
+            dict(self.effect_digests),
             len(self._lines),
             self.over,
         )
@@ -238,19 +250,24 @@ class Journal:
             if view.interruptions and not view.status.ended:
                 self.change(other, interruptions=0)
 
-    def learn(self, held: Held, gates: Mapping[str, GateNews]) -> None:
+    def learn(self, held: Held, news: News) -> None:
         """Take over what people did meanwhile."""
         if held.cancel_requested_at is not None and not self.run.cancel_requested:
             self.run = dataclasses.replace(self.run, cancel_requested=True)
             self.cancelled_by = held.cancelled_by
-        for key, gate in gates.items():
+        for key, gate in news.gates.items():
             self.steps[key] = self.steps[key].model_copy(update=gate.changes)
+        for key, resolution in news.resolutions.items():
+            self.steps[key] = self.steps[key].model_copy(update={"resolution": resolution})
+        for key, view in self.steps.items() if news.children else ():
+            self.steps[key] = _with_children(view, news.children)
 
-    def waits_at_a_gate(self) -> bool:
-        """Whether people may have decided something."""
+    def listens(self) -> bool:
+        """Whether people or other runs may have changed something that it waits for."""
         return any(
-            view.status is StepStatus.WAITING and self.planned[key].kind == "gate"
-            for key, view in self.steps.items()
+            view.status is StepStatus.INTERRUPTED
+            or (view.status is StepStatus.WAITING and view.available_at is None)
+            for view in self.steps.values()
         )
 
     # ── telling ──────────────────────────────────────────────────────────────────────────────────
@@ -367,6 +384,7 @@ class Journal:
         turn.finished += changes.finished
         turn.opened += changes.opened
         turn.decided += changes.decided
+        turn.changed += changes.changed
         turn.kept += changes.kept
         if self.over:
             turn.footprints += self._used.values()
@@ -462,8 +480,27 @@ class Journal:
             "available_at": view.available_at,
             "outputs": view.outputs,
             "error": view.error,
+            "resolution": view.resolution,
             **self.rest.get(key, NO_REST),
         }
+
+
+def _with_children(view: StepView, children: Mapping[str, dict[str, Any]]) -> StepView:
+    if view.awaited is not None:
+        return view.model_copy(update={"awaited": _newer(view.awaited, children)})
+    if any(item.awaited for item in view.items or ()):
+        items = tuple(
+            item.model_copy(update={"awaited": _newer(item.awaited, children)})
+            if item.awaited
+            else item
+            for item in view.items or ()
+        )
+        return view.model_copy(update={"items": items})
+    return view
+
+
+def _newer(awaited: dict[str, Any], children: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    return children.get(awaited["run_id"], awaited)
 
 
 def _source(step: PlannedStep) -> tuple[str, str]:

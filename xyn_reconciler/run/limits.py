@@ -29,6 +29,9 @@ MAX_LOG: Final = 4_000_000
 POISONED_AFTER: Final = 3
 """Workers that die in a row under the same step before it is set aside."""
 
+MAX_DEPTH: Final = 10
+"""Runs behind a run that a step may still start another from: sub-runs do not go on for ever."""
+
 CANCEL_GRACE: Final = dt.timedelta(seconds=10)
 """How long the steps under way may take to stop after a cancel."""
 

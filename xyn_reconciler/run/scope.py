@@ -30,6 +30,10 @@ class RunView:
     """Set while ``on_failure`` runs: why the run has failed."""
     deadline_at: dt.datetime | None = None
     cancel_requested: bool = False
+    repeats: bool = False
+    """Whether it is a re-run."""
+    key_run_id: uuid.UUID | None = None
+    """The run whose id stands in its idempotency keys; ``None``: its own."""
 
 
 def event_roots(node: PlanNode, event: Event | Mapping[str, Any] | None) -> dict[str, Any]:

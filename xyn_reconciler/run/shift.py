@@ -21,9 +21,10 @@ import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from xyn_reconciler.action.context import Action
-from xyn_reconciler.model.capability import EmitEvents
+from xyn_reconciler.model.capability import EmitEvents, LaunchRun
 from xyn_reconciler.model.crash_point import crash_point
 from xyn_reconciler.model.errors import UnavailableError
 from xyn_reconciler.model.event import Event
@@ -33,13 +34,15 @@ from xyn_reconciler.run.apply import Application
 from xyn_reconciler.run.crew import Crew
 from xyn_reconciler.run.decide import decide
 from xyn_reconciler.run.decisions import Decision, Signal
-from xyn_reconciler.run.execute import Outcome, Redactor, Surroundings, Task, carry_out
+from xyn_reconciler.run.execute import Outcome, Redactor, Surroundings, carry_out
 from xyn_reconciler.run.hand import Grip, Hand, Word
 from xyn_reconciler.run.heartbeat import Heartbeat
+from xyn_reconciler.run.in_hand import InHand
 from xyn_reconciler.run.journal import Journal
+from xyn_reconciler.run.slots import Slots, wants_a_slot
 from xyn_reconciler.store import claims, dispatch, runs
 from xyn_reconciler.store.artifacts import ArtifactStore
-from xyn_reconciler.store.claims import Claimed, Story
+from xyn_reconciler.store.claims import Claimed, News, Story
 from xyn_reconciler.store.database import Connection, Database
 from xyn_reconciler.store.recent import Recent
 from xyn_reconciler.store.turns import Turn
@@ -68,26 +71,7 @@ class Equipment:
     plans: Recent[str, ExecutionPlan]
     heartbeat: Heartbeat
     crew: Crew
-
-
-@dataclass(slots=True, eq=False)
-class InHand:
-    """One run in this thread's hand."""
-
-    journal: Journal
-    hand: Hand
-    outcomes: list[Outcome] = field(default_factory=list)
-    """What has come in and is not committed yet."""
-    tasks: Sequence[Task] = ()
-    """To be launched after the commit, their intents being in it."""
-    moment: dt.datetime | None = None
-    """When something is due by itself."""
-    changed: bool = False
-    """Whether it is worth a look before that."""
-
-    @property
-    def run_id(self) -> uuid.UUID:
-        return self.journal.run_id
+    launch: LaunchRun | None
 
 
 @dataclass(slots=True, eq=False)
@@ -236,16 +220,34 @@ class Shift:
             this.part, this.lost = self._still_held(connection, this)
             if this.run_ids or this.room:
                 this.part += self._taken_up(connection, this)
+            slots = Slots(connection, this.part, this.now)
             for held in this.part:
-                self._turn(held, this.now)
+                if not held.journal.over:
+                    self._turn(connection, held, this.now)
                 events += self._written(held, this.now, turn)
             turn.save(connection)
             if events:
                 self._own.emit(connection, events)
-            if self._leaving:
-                handed = [held.journal.claimed for held in this.part if held.journal.over]
-                dispatch.enqueue_many(connection, [(one.run_id, one.priority) for one in handed])
+            self._pass_on(connection, this, slots)
             this.written = True
+
+    def _pass_on(self, connection: Connection, this: _Round, slots: Slots) -> None:
+        """Wake whoever waited for what this round brought about."""
+        woken = slots.pass_on()
+        parents, cancels = list[uuid.UUID](), list[uuid.UUID]()
+        for held in this.part:
+            claimed = held.journal.claimed
+            cancels += held.journal.changes.cancels
+            if held.journal.run.status.ended and claimed.parent_step_id is not None:
+                parents.append(claimed.parent_step_id)
+            if self._leaving and held.journal.over:
+                woken.append((held.run_id, claimed.priority))
+        if parents:
+            woken += runs.wake_parents(connection, parents, now=this.now)
+        for run_id in cancels:
+            runs.request_cancel(connection, run_id, by="system", now=this.now)
+            woken.append((run_id, 0))
+        dispatch.enqueue_many(connection, woken)
 
     def _still_held(
         self, connection: Connection, this: _Round
@@ -254,10 +256,10 @@ class Shift:
         tokens = [(held.run_id, held.journal.claimed.attempt) for held in this.due]
         ours, this.transaction = claims.hold(connection, tokens, worker=self._own.name)
         kept = [h for h in this.due if h.run_id in ours and not h.hand.grip.lost]
-        asked = [held.run_id for held in kept if held.journal.waits_at_a_gate()]
-        gates = claims.load_gates(connection, asked)
+        listening = [held.run_id for held in kept if held.journal.listens()]
+        news = claims.load_news(connection, listening)
         for held in kept:
-            held.journal.learn(ours[held.run_id], gates.get(held.run_id, {}))
+            held.journal.learn(ours[held.run_id], news.get(held.run_id, News()))
         return kept, [held for held in this.due if held not in kept]
 
     def _taken_up(self, connection: Connection, this: _Round) -> list[InHand]:
@@ -286,7 +288,7 @@ class Shift:
 
     def _begun(self, claimed: Claimed, story: Story | None, now: dt.datetime) -> InHand:
         journal = Journal(claimed, self._plan(claimed), story, self._own.redactor)
-        if not journal.run.cancel_requested:
+        if not (journal.run.cancel_requested or wants_a_slot(journal)):
             journal.set_going(now)
         return InHand(journal, Hand(Grip(claimed.run_id, claimed.attempt, self._inbox.put)))
 
@@ -316,7 +318,7 @@ class Shift:
 
     # ── one run's turn ───────────────────────────────────────────────────────────────────────────
 
-    def _turn(self, held: InHand, now: dt.datetime) -> None:
+    def _turn(self, connection: Connection, held: InHand, now: dt.datetime) -> None:
         """Take in outcomes, decide until nothing more can be decided."""
         journal, hand = held.journal, held.hand
         application = Application(
@@ -326,10 +328,12 @@ class Shift:
             actions=self._own.actions,
             artifacts=self._own.artifacts,
             jitter=self._own.jitter,
+            launch=None if self._own.launch is None else partial(self._start_run, connection),
         )
         held.outcomes += hand.abandoned(now, held.outcomes)
         for outcome in held.outcomes:
             application.settle(outcome, stopped=hand.signalled)
+        application.refresh_gates()
         under_way = hand.without(held.outcomes)
         if self._leaving and (self._at_once or not under_way):
             journal.hand_over(now, [task.attempt_id for task in under_way])
@@ -345,7 +349,30 @@ class Shift:
                 break
             for decision in changes:
                 application.apply(decision)
+        application.refresh_gates()
         held.tasks = application.tasks
+
+    def _start_run(
+        self,
+        connection: Connection,
+        journal: Journal,
+        run_id: uuid.UUID,
+        step_id: uuid.UUID,
+        inputs: Mapping[str, Any],
+    ) -> None:
+        """Start the run that a step of kind ``blueprints.run`` asks for."""
+        assert self._own.launch is not None  # noqa: S101 - see _turn
+        claimed = journal.claimed
+        self._own.launch(
+            connection,
+            inputs["blueprint"],
+            inputs.get("inputs", {}),
+            actor=claimed.actor,
+            correlation_id=claimed.correlation_id,
+            run_id=run_id,
+        )
+        hops = claimed.hops + 1
+        runs.set_parent(connection, run_id, parent_step_id=step_id, hops=hops)
 
     def _decide(
         self, journal: Journal, now: dt.datetime, in_hand: Collection[str]
@@ -466,6 +493,8 @@ class Shift:
             journal.write(turn, now, worker=self._own.name, lease=self._own.lease)
             turn.save(connection)
             self._own.emit(connection, journal.changes.events)
+            broken = _Round([], now, part=[InHand(journal, Hand(Grip(run_id, 0, self._inbox.put)))])
+            self._pass_on(connection, broken, Slots(connection, broken.part, now))
 
 
 def _is_due(held: InHand, now: dt.datetime) -> bool:

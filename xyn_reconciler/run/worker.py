@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from xyn_reconciler.action.context import Action
-from xyn_reconciler.model.capability import EmitEvents
+from xyn_reconciler.model.capability import EmitEvents, LaunchRun
 from xyn_reconciler.model.errors import UnavailableError
 from xyn_reconciler.model.run import ExecutionPlan
 from xyn_reconciler.run.crew import Crew
@@ -66,11 +66,13 @@ class Worker:
         node_started_at: dt.datetime | None = None,
         clock: Callable[[], dt.datetime] = utc_now,
         jitter: Callable[[], float] = random.random,
+        launch: LaunchRun | None = None,
     ) -> None:
         """``name`` is this process's own, like ``host:pid:start``: two of a name share claims.
 
         A run whose holder was last alive before ``node_started_at`` went down
         with the whole node, which says nothing against the step it was in.
+        Without ``launch`` there is no ``blueprints.run``.
         """
         plans: Recent[str, ExecutionPlan] = Recent(256)
         self._heartbeat = Heartbeat(database, name, lease, clock)
@@ -89,6 +91,7 @@ class Worker:
             plans=plans,
             heartbeat=self._heartbeat,
             crew=Crew(),
+            launch=launch,
         )
 
     def advance(self, run_id: uuid.UUID) -> None:

@@ -51,8 +51,8 @@ def create_artifact(
     artifact = Artifact(
         artifact_id=new_id(),
         name=context.redactor.text(request.name),
-        kind=request.kind,
-        content_type=request.content_type,
+        kind=context.redactor.text(request.kind),
+        content_type=context.redactor.text(request.content_type),
         created_at=context.clock(),
         created_by=actor.id,
         byte_length=request.byte_length,

@@ -1,15 +1,23 @@
-"""Runs and steps: start, list, look at, cancel."""
+"""Runs and steps: start, list, look at, cancel, run again, resolve."""
 
 import datetime as dt
 import uuid
+from typing import Any, Literal
 
+from xyn_reconciler.desired.load import load
 from xyn_reconciler.model.dto import Page, RunCreateRequest, RunDto, StepDto
-from xyn_reconciler.model.errors import ConflictError, NotFoundError
+from xyn_reconciler.model.errors import ConflictError, NotFoundError, ProblemsError
+from xyn_reconciler.model.ids import new_id
 from xyn_reconciler.model.principal import Principal
+from xyn_reconciler.model.run import ExecutionPlan
+from xyn_reconciler.run.compile import compile_plan
+from xyn_reconciler.run.rerun import kept
 from xyn_reconciler.service.context import Context
 from xyn_reconciler.service.cursor import page
-from xyn_reconciler.store import dispatch, notice, runs
+from xyn_reconciler.store import dispatch, notice, outbox, runs
 from xyn_reconciler.store.database import Connection
+from xyn_reconciler.store.runs import NewRun
+from xyn_reconciler.trigger.consequences import tell_of
 
 
 def start_run(
@@ -33,7 +41,7 @@ def start_run(
             request.blueprint_ref,
             request.inputs,
             run_id=run_id,
-            name=request.name,
+            name=None if request.name is None else context.redactor.text(request.name),
             priority=request.priority,
             actor=actor.id,
             correlation_id=correlation_id,
@@ -89,6 +97,112 @@ def cancel_run(context: Context, actor: Principal, run_id: uuid.UUID) -> RunDto:
             dispatch.enqueue(connection, run_id, priority=run.priority)
             notice.notify(connection, notice.RUN, str(run_id))
         return run
+
+
+def rerun_run(
+    context: Context,
+    actor: Principal,
+    run_id: uuid.UUID,
+    *,
+    from_step: str | None = None,
+    revision: str | None = None,
+    fresh: bool = False,
+    correlation_id: str,
+) -> RunDto:
+    """Run it again: from the start or from a step, on its own revision or a chosen one.
+
+    The new run names the old one in ``origin_run_id``. With ``from_step`` the
+    steps that are not behind it keep their ends; gates before what is done
+    again ask anew. Idempotency keys are those of the first run, so an effect
+    that it had is not repeated, unless ``fresh``. Raises ``ConflictError``
+    while the run has not ended, ``NotFoundError``, ``InvalidError``.
+    """
+    now: dt.datetime = context.clock()
+    with context.database.begin() as connection:
+        origin = known_run(connection, run_id)
+        if not origin.status.ended:
+            raise ConflictError(f"run {run_id} has not ended: it is {origin.status}")
+        plan, at = runs.plan_of(connection, run_id), origin.revision
+        if revision is not None:
+            plan, at = _plan_at(context, plan, revision)
+        statuses = {step.key: step.status for step in runs.list_steps(connection, run_id)}
+        keys = kept(plan, statuses, from_step)
+        new = NewRun(
+            run_id=new_id(),
+            name=origin.name,
+            blueprint_id=origin.blueprint_id,
+            revision=at,
+            plan=plan,
+            plan_digest=plan.digest(),
+            created_at=now,
+            actor=actor.id,
+            correlation_id=correlation_id,
+            inputs=origin.inputs,
+            event_id=origin.event_id,
+            priority=origin.priority,
+            hops=1,
+            origin_run_id=run_id,
+            key_run_id=None if fresh else runs.key_run_id(connection, run_id),
+        )
+        runs.insert_runs(connection, [new])
+        runs.copy_steps(connection, origin=run_id, run_id=new.run_id, keys=keys)
+        outbox.put(connection, "run", [new.run_id], now)
+        dispatch.enqueue(connection, new.run_id, priority=new.priority)
+        context.intake.emit(connection, tell_of(new, plan.node.env_id, now))
+        return known_run(connection, new.run_id)
+
+
+def resolve_step(
+    context: Context,
+    actor: Principal,
+    run_id: uuid.UUID,
+    step: str,
+    resolution: Literal["retry", "done", "fail"],
+) -> StepDto:
+    """Say what becomes of an interrupted step: try it again, take it for done, or fail it.
+
+    ``ConflictError`` where the step asks nobody.
+    """
+    now: dt.datetime = context.clock()
+    with context.database.begin() as connection:
+        if not runs.lock(connection, run_id):
+            raise NotFoundError(f"no run {run_id}")
+        run = known_run(connection, run_id)
+        found = find_step(runs.list_steps(connection, run_id), run_id, step)
+        if run.status.ended or not runs.resolve_step(
+            connection, found.step_id, resolution=resolution, by=actor.id, now=now
+        ):
+            raise ConflictError(f"step {found.key!r} asks nobody: it is {found.status}")
+        # What a person has said must not be asked again, should the database be lost (promise P4).
+        outbox.put(connection, "run", [run_id], now)
+        dispatch.enqueue(connection, run_id, priority=run.priority)
+        notice.notify(connection, notice.RUN, str(run_id))
+        return find_step(runs.list_steps(connection, run_id), run_id, step)
+
+
+def _plan_at(context: Context, plan: ExecutionPlan, revision: str) -> tuple[ExecutionPlan, str]:
+    """Compile the blueprint as it stands at a revision, for this node as its run had it."""
+    commit = context.repository.resolve(revision)
+    if commit is None:
+        raise NotFoundError(f"there is no revision {revision!r}")
+    blob = context.repository.files(commit).get(plan.path)
+    if blob is None:
+        raise NotFoundError(f"{plan.path} is not there at revision {commit[:12]}")
+    loaded = load(plan.path, blob, context.repository.read(blob))
+    if loaded.problems or loaded.document_id != plan.blueprint_id:
+        raise ProblemsError(list(loaded.problems))
+    document: dict[str, Any] = loaded.document  # type: ignore[assignment]  # a blueprint is a mapping
+    steps = [*document["plan"], *(document.get("on_failure") or ())]
+    prompts = {step["prompt_file"] for step in steps if step.get("prompt_file")}
+    files = {path: context.repository.read_path(commit, path) or b"" for path in prompts}
+    compiled = compile_plan(
+        document,
+        path=plan.path,
+        blob_id=blob,
+        files={path: data.decode() for path, data in files.items()},
+        node=plan.node,
+    )
+    return compiled, commit
 
 
 def list_steps(context: Context, run_id: uuid.UUID) -> list[StepDto]:

@@ -12,7 +12,7 @@ round trip, and so does the answer to fifty.
 import datetime as dt
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from xyn_reconciler.model.event import isoformat
@@ -56,6 +56,7 @@ class Claimed:
     origin_run_id: uuid.UUID | None
     parent_step_id: uuid.UUID | None
     concurrency_key: str | None
+    key_run_id: uuid.UUID | None
     attempt: int
     """The fencing token of this claim: one more than what stands in the row."""
     cancel_requested_at: dt.datetime | None
@@ -130,6 +131,7 @@ _OF_RUN: Final = (
     "origin_run_id",
     "parent_step_id",
     "concurrency_key",
+    "key_run_id",
     "attempt",
     "cancel_requested_at",
     "cancelled_by",
@@ -231,10 +233,13 @@ def renew(
 def news(
     connection: Connection, held: Sequence[Token], *, worker: str
 ) -> dict[Token, tuple[bool, int]]:
-    """For claims still held: whether a cancel was asked for, and how much people decided."""
+    """For claims still held: whether a cancel was asked for, and how much came from outside."""
     rows = connection.exec_driver_sql(
         "SELECT r.run_id, r.attempt, r.cancel_requested_at IS NOT NULL,"
         " (SELECT count(*) FROM gates g WHERE g.run_id = r.run_id AND g.decision IS NOT NULL)"
+        " + (SELECT count(*) FROM steps s LEFT JOIN runs c ON c.parent_step_id = s.step_id"
+        " WHERE s.run_id = r.run_id"
+        " AND (s.resolution IS NOT NULL OR c.completed_at IS NOT NULL))"
         " FROM runs r WHERE r.leased_by = %s AND r.run_id = ANY(%s)",
         (worker, [run_id for run_id, _ in held]),
     )
@@ -256,7 +261,8 @@ def interrupt_attempts(
     """Mark the tries that a dead worker left under way."""
     connection.exec_driver_sql(
         "UPDATE attempts a SET status = 'interrupted', completed_at = %s FROM steps s"
-        " WHERE s.run_id = ANY(%s) AND s.step_id = a.step_id AND a.status = 'running'",
+        " WHERE s.run_id = ANY(%s) AND s.step_id = a.step_id AND a.status = 'running'"
+        " AND s.wait_reason IS DISTINCT FROM 'run'",
         (now, list(run_ids)),
     )
 
@@ -311,6 +317,7 @@ def load_stories(connection: Connection, run_ids: Sequence[uuid.UUID]) -> dict[u
     for row in connection.exec_driver_sql(_LOAD_ATTEMPTS, (list(run_ids),)):
         tries.setdefault(row.step_id, []).append(row)
     gates = load_gates(connection, run_ids)
+    children = load_children(connection, run_ids)
     logs: dict[uuid.UUID, str] = {
         row.run_id: row.sha256
         for row in connection.exec_driver_sql(
@@ -320,7 +327,7 @@ def load_stories(connection: Connection, run_ids: Sequence[uuid.UUID]) -> dict[u
     }
     return {
         run_id: Story(
-            {row.key: _view(row, tries, gates.get(run_id, {})) for row in rows},
+            {row.key: _view(row, tries, gates.get(run_id, {}), children) for row in rows},
             {row.key: _rest(row) for row in rows},
             {key: gate.effect_digest for key, gate in gates.get(run_id, {}).items()},
             logs.get(run_id),
@@ -331,7 +338,7 @@ def load_stories(connection: Connection, run_ids: Sequence[uuid.UUID]) -> dict[u
 
 _LOAD_STEPS: Final = (
     "SELECT run_id, step_id, key, status, wait_reason, attempt, interruptions, available_at,"
-    " started_at, completed_at, logs_artifact_id, inputs, outputs, error"
+    " started_at, completed_at, logs_artifact_id, inputs, outputs, error, resolution"
     " FROM steps WHERE run_id = ANY(%s) ORDER BY run_id, position"
 )
 _LOAD_ATTEMPTS: Final = (
@@ -345,6 +352,7 @@ def _view(
     row: Any,  # noqa: ANN401 - a row of _LOAD_STEPS
     tries: Mapping[uuid.UUID, Sequence[Any]],
     gates: Mapping[str, "GateNews"],
+    children: Mapping[uuid.UUID, dict[str, Any]],
 ) -> StepView:
     own = tries.get(row.step_id, ())
     fields: dict[str, Any] = {
@@ -355,9 +363,12 @@ def _view(
         "outputs": row.outputs,
         "error": row.error,
         "interruptions": row.interruptions,
+        "resolution": row.resolution,
         "failures": sum(one.status == "failed" for one in own),
-        "items": _items(own),
+        "items": _items(own, row, children),
     }
+    if not fields["items"]:
+        fields["awaited"] = children.get(child_run_id(row.step_id, None, row.attempt))
     gate = gates.get(row.key)
     return StepView(**(fields if gate is None else fields | gate.changes))
 
@@ -366,7 +377,11 @@ def _rest(row: Any) -> dict[str, Any]:  # noqa: ANN401 - a row of _LOAD_STEPS
     return {name: getattr(row, name) for name in NO_REST}
 
 
-def _items(tries: Sequence[Any]) -> tuple[ItemView, ...] | None:
+def _items(
+    tries: Sequence[Any],
+    step: Any,  # noqa: ANN401 - a row of _LOAD_STEPS
+    children: Mapping[uuid.UUID, dict[str, Any]],
+) -> tuple[ItemView, ...] | None:
     """Fold the tries of a ``foreach`` step into items; the last try of each tells its status."""
     items: dict[int, ItemView] = {}
     for one in tries:
@@ -374,19 +389,88 @@ def _items(tries: Sequence[Any]) -> tuple[ItemView, ...] | None:
             continue
         before = items.get(one.item_index)
         again = (one.error or {}).get("retry_at")
+        awaited = children.get(child_run_id(step.step_id, one.item_index, one.number))
+        waits = again or (awaited is not None and one.status == "running")
         items[one.item_index] = ItemView(
             index=one.item_index,
-            status=StepStatus.WAITING if again else StepStatus(one.status),
+            status=StepStatus.WAITING if waits else StepStatus(one.status),
             attempt=one.number,
             failures=(before.failures if before else 0) + (one.status == "failed"),
             available_at=dt.datetime.fromisoformat(again) if again else None,
             outputs=one.outputs,
             error=one.error,
+            awaited=awaited if one.status == "running" else None,
         )
     return tuple(items[index] for index in sorted(items)) or None
 
 
+CHILD_NAMESPACE: Final = uuid.UUID("3d1b1c0e-52f5-4a39-8a0b-6d2f6c1f7e55")
+
+
+def child_run_id(step_id: uuid.UUID, index: int | None, number: int) -> uuid.UUID:
+    """The id of the run that an attempt of a step, or of an item of it, starts."""
+    return uuid.uuid5(CHILD_NAMESPACE, f"{step_id}/{index}/{number}")
+
+
+def load_children(
+    connection: Connection, run_ids: Sequence[uuid.UUID]
+) -> dict[uuid.UUID, dict[str, Any]]:
+    """By their ids, the runs that steps of these runs wait for: what a view knows of each."""
+    rows = connection.exec_driver_sql(
+        "SELECT c.run_id, c.status, c.outputs, c.error FROM steps s"
+        " JOIN runs c ON c.parent_step_id = s.step_id"
+        " WHERE s.run_id = ANY(%s) AND s.status = 'waiting' AND s.wait_reason = 'run'",
+        (list(run_ids),),
+    )
+    return {
+        row.run_id: {
+            "run_id": str(row.run_id),
+            "status": row.status,
+            "outputs": row.outputs,
+            "error": row.error,
+        }
+        for row in rows
+    }
+
+
+def load_resolutions(
+    connection: Connection, run_ids: Sequence[uuid.UUID]
+) -> dict[uuid.UUID, dict[str, str]]:
+    """By run and step key, what people chose for interrupted steps."""
+    found: dict[uuid.UUID, dict[str, str]] = {}
+    if run_ids:
+        rows = connection.exec_driver_sql(
+            "SELECT run_id, key, resolution FROM steps WHERE run_id = ANY(%s)"
+            " AND status = 'interrupted' AND resolution IS NOT NULL",
+            (list(run_ids),),
+        )
+        for row in rows:
+            found.setdefault(row.run_id, {})[row.key] = row.resolution
+    return found
+
+
 # ── gates ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What people and other runs brought to a run that is held."""
+
+    gates: Mapping[str, "GateNews"] = field(default_factory=dict)
+    resolutions: Mapping[str, str] = field(default_factory=dict)
+    children: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    """By the text of their ids."""
+
+
+def load_news(connection: Connection, run_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, News]:
+    """Read what runs may wait for, where they wait for something."""
+    if not run_ids:
+        return {}
+    gates, chosen = load_gates(connection, run_ids), load_resolutions(connection, run_ids)
+    children = {str(key): one for key, one in load_children(connection, run_ids).items()}
+    return {
+        run_id: News(gates.get(run_id, {}), chosen.get(run_id, {}), children) for run_id in run_ids
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -429,8 +513,9 @@ def _people(connection: Connection, decided: Sequence[uuid.UUID]) -> dict[uuid.U
     people: dict[uuid.UUID, list[Any]] = {}
     if decided:
         approvals = connection.exec_driver_sql(
-            "SELECT step_id, principal, decision, comment, form FROM approvals"
-            " WHERE step_id = ANY(%s) ORDER BY created_at, principal",
+            "SELECT a.step_id, a.principal, a.decision, a.comment, a.form FROM approvals a"
+            " JOIN gates g USING (step_id, effect_digest)"
+            " WHERE a.step_id = ANY(%s) ORDER BY a.created_at, a.principal",
             (list(decided),),
         )
         for approval in approvals:

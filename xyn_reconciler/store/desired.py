@@ -19,7 +19,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, bindparam, literal_column, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
-from xyn_reconciler.model.condition import Condition
+from xyn_reconciler.model.condition import Condition, ConditionType
 from xyn_reconciler.model.event import isoformat
 from xyn_reconciler.store.database import Connection
 from xyn_reconciler.store.json_text import dumps
@@ -262,6 +262,16 @@ def set_condition(connection: Connection, condition: Condition) -> None:
     before = read_node(connection, lock=True).conditions
     after = with_condition(before, condition)
     if after != before:
+        connection.execute(
+            update(NodeRow).values(conditions=[condition_to_json(each) for each in after])
+        )
+
+
+def drop_condition(connection: Connection, kind: ConditionType) -> None:
+    """Take a condition of the node away: nobody asks for it any more."""
+    before = read_node(connection, lock=True).conditions
+    after = [each for each in before if each.type != kind]
+    if len(after) < len(before):
         connection.execute(
             update(NodeRow).values(conditions=[condition_to_json(each) for each in after])
         )

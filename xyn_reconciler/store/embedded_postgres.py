@@ -19,6 +19,7 @@ import importlib.util
 import os
 import pwd
 import secrets
+import shlex
 import shutil
 import subprocess
 import sys
@@ -167,6 +168,14 @@ class EmbeddedPostgres:
             database=DATABASE,
             query={"host": str(self._sockets())},
         ).render_as_string(hide_password=False)
+
+    @property
+    def psql(self) -> str:
+        """A command for a shell, from any folder, that opens the database of a server that runs."""
+        password, sockets = (
+            shlex.quote(str(place)) for place in (self.data_dir / "password", self._sockets())
+        )
+        return f'PGPASSWORD="$(cat {password})" psql -h {sockets} -U {USER} {DATABASE}'
 
     def _sockets(self) -> Path:
         return socket_folder(self._run_dir / "postgres", _SOCKET)

@@ -40,13 +40,13 @@ def _make(connection: Connection, name: str, month: str) -> None:
     first = f"{year:04d}-{number:02d}-01 00:00:00+00"
     end = f"{year + number // 12:04d}-{number % 12 + 1:02d}-01 00:00:00+00"
     within = f"occurred_at >= '{first}' AND occurred_at < '{end}'"
+    # Nobody may write into the default while its rows are moved.
+    moved = f"DELETE FROM partitions.footprints_other WHERE {within} RETURNING *"  # noqa: S608 - digits alone
+    bounds = f"FROM ('{first}') TO ('{end}')"
     for statement in (
-        # Nobody may write into the default while its rows are moved.
         "LOCK TABLE partitions.footprints_other IN ACCESS EXCLUSIVE MODE",
         f"CREATE TABLE partitions.{name} (LIKE footprints INCLUDING ALL)",
-        f"WITH moved AS (DELETE FROM partitions.footprints_other WHERE {within} RETURNING *)"  # noqa: S608 - digits alone
-        f" INSERT INTO partitions.{name} SELECT * FROM moved",
-        f"ALTER TABLE footprints ATTACH PARTITION partitions.{name}"
-        f" FOR VALUES FROM ('{first}') TO ('{end}')",
+        f"WITH moved AS ({moved}) INSERT INTO partitions.{name} SELECT * FROM moved",  # noqa: S608 - as above
+        f"ALTER TABLE footprints ATTACH PARTITION partitions.{name} FOR VALUES {bounds}",
     ):
         connection.exec_driver_sql(statement)

@@ -10,11 +10,20 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import TextClause, exists, select, text
+from sqlalchemy import TextClause, delete, select, text, update
 
+from xyn_reconciler.model.errors import ConflictError
 from xyn_reconciler.store.database import Connection
 from xyn_reconciler.store.record_rows import columns, given, parameter, table, to_json, value
-from xyn_reconciler.store.tables import ArtifactRow, EventRow, OutboxRow, RunRow
+from xyn_reconciler.store.tables import (
+    ArtifactRow,
+    DebouncedRow,
+    DedupeWindowRow,
+    EventRow,
+    OutboxRow,
+    RunRow,
+    SuppressionRow,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +31,8 @@ class Traces:
     """What follows from one event."""
 
     actor: str
+    inside: uuid.UUID | None
+    """The run whose record it is a part of, for one of the platform's own events."""
     runs: frozenset[uuid.UUID]
     """Runs that it started, and that events of those started."""
     unfinished: frozenset[uuid.UUID]
@@ -33,7 +44,9 @@ class Traces:
 def traces(connection: Connection, event_id: uuid.UUID) -> Traces | None:
     """Follow an event to all that came of it; ``None`` without the event."""
     event = connection.execute(
-        select(EventRow.actor, EventRow.created_at).where(EventRow.event_id == event_id)
+        select(EventRow.actor, EventRow.created_at, EventRow.source, EventRow.run_id).where(
+            EventRow.event_id == event_id
+        )
     ).one_or_none()
     if event is None:
         return None
@@ -59,6 +72,7 @@ def traces(connection: Connection, event_id: uuid.UUID) -> Traces | None:
         told |= fresh
     return Traces(
         actor=event.actor,
+        inside=event.run_id if event.source == "xyn" else None,
         runs=frozenset(runs),
         unfinished=frozenset(run_id for run_id, status in runs.items() if status not in _ENDED),
         told=frozenset(told),
@@ -73,9 +87,19 @@ _TOLD: Final = text(
 
 
 def wait_for_a_record(connection: Connection, subjects: Collection[uuid.UUID]) -> bool:
-    """Whether one of these subjects waits in the outbox."""
-    found = select(exists(select(OutboxRow.id).where(OutboxRow.subject.in_(subjects))))
-    return bool(connection.execute(found).scalar_one())
+    """Whether one of these subjects waits in the outbox.
+
+    Raises ``ConflictError`` where one of them cannot be recorded.
+    """
+    rows = connection.execute(
+        select(OutboxRow.set_aside, OutboxRow.kind, OutboxRow.subject).where(
+            OutboxRow.subject.in_(subjects)
+        )
+    ).all()
+    for reason, kind, subject in rows:
+        if reason is not None:
+            raise ConflictError(f"the record of {kind} {subject} cannot be written: {reason}")
+    return bool(rows)
 
 
 def recorded_in(
@@ -121,6 +145,19 @@ def _replace(part: str) -> TextClause:
         f"UPDATE {target.name} SET {changes}"  # noqa: S608 - names of our own columns
         f" FROM {given(part)} WHERE {target.name}.{key} = x.{key}"
     )
+
+
+def drop_keys(
+    connection: Connection, events: Collection[uuid.UUID], runs: Collection[uuid.UUID]
+) -> None:
+    """Take out what triggers remember of content: keys, windows, and what waits to be quiet."""
+    connection.execute(
+        update(SuppressionRow)
+        .where(SuppressionRow.event_id.in_(events))
+        .values(key=None, detail=None)
+    )
+    connection.execute(delete(DedupeWindowRow).where(DedupeWindowRow.run_id.in_(runs)))
+    connection.execute(delete(DebouncedRow).where(DebouncedRow.event_id.in_(events)))
 
 
 def still_used(connection: Connection, contents: Collection[str]) -> set[str]:

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import func, insert, select, tuple_, update
+from sqlalchemy import func, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
 
 from xyn_reconciler.model.dto import ApprovalDto, GateDto
 from xyn_reconciler.store.database import Connection
@@ -38,34 +39,6 @@ class OpenGate:
     form: dict[str, Any] | None
     decision: str | None
     cancel_requested_at: dt.datetime | None
-
-
-def insert_gate(  # noqa: PLR0913 - a row's columns, by name
-    connection: Connection,
-    *,
-    step_id: uuid.UUID,
-    run_id: uuid.UUID,
-    requested_at: dt.datetime,
-    effect_digest: str,
-    effect: dict[str, Any],
-    approvals: dict[str, Any],
-    form: dict[str, Any] | None,
-    expires_at: dt.datetime | None,
-    on_timeout: str,
-) -> None:
-    connection.execute(
-        insert(GateRow).values(
-            step_id=step_id,
-            run_id=run_id,
-            requested_at=requested_at,
-            effect_digest=effect_digest,
-            effect=effect,
-            approvals=approvals,
-            form=form,
-            expires_at=expires_at,
-            on_timeout=on_timeout,
-        )
-    )
 
 
 def lock_gate(connection: Connection, run_id: uuid.UUID, step_id: uuid.UUID) -> OpenGate | None:
@@ -115,37 +88,47 @@ def insert_approval(  # noqa: PLR0913 - a row's columns, by name
     effect_digest: str,
     created_at: dt.datetime,
 ) -> None:
+    """Write what a principal said; it takes the place of what they had said to another effect."""
+    said = {
+        "decision": decision,
+        "comment": comment,
+        "form": form,
+        "effect_digest": effect_digest,
+        "created_at": created_at,
+    }
     connection.execute(
-        insert(ApprovalRow).values(
-            approval_id=approval_id,
-            step_id=step_id,
-            principal=principal,
-            decision=decision,
-            comment=comment,
-            form=form,
-            effect_digest=effect_digest,
-            created_at=created_at,
-        )
+        insert(ApprovalRow)
+        .values(approval_id=approval_id, step_id=step_id, principal=principal, **said)
+        .on_conflict_do_update(index_elements=["step_id", "principal"], set_=said)
     )
 
 
 def approvers(connection: Connection, step_id: uuid.UUID) -> list[str]:
-    """Who has said yes, in that order."""
+    """Who has said yes to what the gate lets through now, in that order."""
     return list(
         connection.scalars(
             select(ApprovalRow.principal)
-            .where(ApprovalRow.step_id == step_id, ApprovalRow.decision == "approved")
+            .join(GateRow, GateRow.step_id == ApprovalRow.step_id)
+            .where(
+                ApprovalRow.step_id == step_id,
+                ApprovalRow.decision == "approved",
+                ApprovalRow.effect_digest == GateRow.effect_digest,
+            )
             .order_by(ApprovalRow.created_at, ApprovalRow.principal)
         )
     )
 
 
 def has_decided(connection: Connection, step_id: uuid.UUID, principal: str) -> bool:
-    """Whether this principal has said yes or no at this gate."""
+    """Whether this principal has said yes or no to what the gate lets through now."""
     return (
         connection.execute(
-            select(ApprovalRow.approval_id).where(
-                ApprovalRow.step_id == step_id, ApprovalRow.principal == principal
+            select(ApprovalRow.approval_id)
+            .join(GateRow, GateRow.step_id == ApprovalRow.step_id)
+            .where(
+                ApprovalRow.step_id == step_id,
+                ApprovalRow.principal == principal,
+                ApprovalRow.effect_digest == GateRow.effect_digest,
             )
         ).one_or_none()
         is not None

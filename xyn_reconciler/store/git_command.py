@@ -8,9 +8,11 @@ off), except in :func:`network_environment`, where the user's credentials are
 what a fetch needs.
 """
 
+import contextlib
 import functools
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -100,18 +102,25 @@ def run(
 ) -> subprocess.CompletedProcess[bytes]:
     """Run one git command; an exit status not in ``accept`` raises :class:`GitError`."""
     command = [git_program(), "--git-dir", str(repository), *arguments]
-    try:
-        done = subprocess.run(
-            command,
-            input=stdin,
-            capture_output=True,
-            env=dict(env) if env is not None else environment(repository),
-            timeout=seconds,
-            check=False,
-            cwd=repository,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise GitError(f"git {arguments[0]} did not end within {seconds:.0f} s") from error
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=dict(env) if env is not None else environment(repository),
+        cwd=repository,
+        start_new_session=True,
+    ) as process:
+        try:
+            out, err = process.communicate(stdin, timeout=seconds)
+        except BaseException as error:
+            # With its helpers (ssh, git-remote-https): one that lives holds the pipes open.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            raise GitError(f"git {arguments[0]} did not end within {seconds:.0f} s") from error
+    done = subprocess.CompletedProcess(command, process.returncode, out, err)
     if done.returncode not in accept:
         said = done.stderr.decode("utf-8", "replace").strip()[-2000:]
         raise GitError(f"git {arguments[0]}: {said or f'exit status {done.returncode}'}")

@@ -242,7 +242,9 @@ class ObjectReader:
                 self._forget(name)
                 continue
             except (IndexError, struct.error, zlib.error, ValueError) as error:
-                raise CorruptObjectError(f"pack {name} is damaged") from error
+                raise CorruptObjectError(
+                    f"object {raw.hex()} cannot be read: pack {name} is damaged"
+                ) from error
             return kind, b"%d" % size
         return None
 

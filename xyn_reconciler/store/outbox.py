@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from sqlalchemy import ARRAY, BigInteger, any_, bindparam, delete, func, insert, select
+from sqlalchemy import ARRAY, BigInteger, any_, bindparam, delete, func, insert, select, update
 
 from xyn_reconciler.store.database import Connection
 from xyn_reconciler.store.notice import OUTBOX, notify
@@ -40,9 +40,10 @@ def put(
 
 
 def take(connection: Connection, limit: int) -> Sequence[Waiting]:
-    """Read the oldest rows, at most ``limit``; they stay until :func:`done`."""
+    """Read the oldest rows that are not set aside, at most ``limit``; :func:`done` ends them."""
     rows = connection.execute(
         select(OutboxRow.id, OutboxRow.kind, OutboxRow.subject, OutboxRow.created_at)
+        .where(OutboxRow.set_aside.is_(None))
         .order_by(OutboxRow.id)
         .limit(limit)
     )
@@ -60,7 +61,37 @@ _DONE: Final = delete(OutboxRow).where(
 )
 
 
+def set_aside(connection: Connection, row: Waiting, reason: str) -> None:
+    """Let a row that cannot be recorded stand in nobody's way."""
+    connection.execute(update(OutboxRow).where(OutboxRow.id == row.id).values(set_aside=reason))
+
+
+def take_back(connection: Connection) -> int:
+    """Let what was set aside be tried again; how many rows that are."""
+    back = update(OutboxRow).where(OutboxRow.set_aside.is_not(None)).values(set_aside=None)
+    return len(connection.execute(back.returning(OutboxRow.id)).all())
+
+
+def standing_aside(
+    connection: Connection, *, limit: int
+) -> tuple[int, list[tuple[str, uuid.UUID, str]]]:
+    """How many rows were set aside, and kind, subject and reason of the first of them."""
+    aside = OutboxRow.set_aside.is_not(None)
+    rows = connection.execute(
+        select(OutboxRow.kind, OutboxRow.subject, OutboxRow.set_aside)
+        .where(aside)
+        .order_by(OutboxRow.id)
+        .limit(limit)
+    ).all()
+    count = connection.execute(
+        select(func.count()).select_from(OutboxRow).where(aside)
+    ).scalar_one()
+    return count, [(kind, subject, reason or "") for kind, subject, reason in rows]
+
+
 def backlog(connection: Connection) -> tuple[int, dt.datetime | None]:
-    """How many rows wait, and since when the oldest does."""
-    count, oldest = connection.execute(select(func.count(), func.min(OutboxRow.created_at))).one()
+    """How many rows wait, and since when the oldest does; what was set aside does not."""
+    count, oldest = connection.execute(
+        select(func.count(), func.min(OutboxRow.created_at)).where(OutboxRow.set_aside.is_(None))
+    ).one()
     return count, oldest

@@ -29,9 +29,11 @@ FORBIDDEN = 77
 STOPS = ((signal.SIGINT, 5.0), (signal.SIGQUIT, 2.0), (signal.SIGKILL, 5.0))
 """Fast, immediate, by force; seconds that each is given."""
 
-# From the kernel's headers: linux/sched.h, linux/prctl.h, linux/capability.h.
+# From the kernel's headers: linux/{sched,prctl,capability,securebits}.h.
 _CLONE_NEWUSER = 0x10000000
 _PR_SET_PDEATHSIG = 1
+_PR_SET_SECUREBITS = 28
+_NO_SETUID_FIXUP = 1 << 2
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_RAISE = 2
 _CAPABILITY_VERSION = 0x20080522
@@ -114,6 +116,8 @@ def _become_another(ask: int, answered: int) -> None:
         libc.capset(header, sets)
         for capability in _ENTER_ANY_FOLDER:
             libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability, 0, 0)
+        # Otherwise access(2), by which initdb looks for postgres beside it, goes without them.
+        libc.prctl(_PR_SET_SECUREBITS, _NO_SETUID_FIXUP, 0, 0, 0)
 
 
 def _map_users(child: int, user: int, *, wide: bool) -> bytes:

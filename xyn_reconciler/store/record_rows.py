@@ -12,7 +12,7 @@ a lease and ``record_commit`` are no part of a record.
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Column, DateTime, LargeBinary, Table, Uuid
+from sqlalchemy import BigInteger, Column, DateTime, Float, LargeBinary, Table, Uuid
 
 from xyn_reconciler.store.json_text import JsonText, dumps
 from xyn_reconciler.store.tables import (
@@ -20,11 +20,15 @@ from xyn_reconciler.store.tables import (
     ArtifactRow,
     AttemptRow,
     Base,
+    DebouncedRow,
+    DedupeWindowRow,
     EventRow,
+    FootprintRow,
     GateRow,
     PlanRow,
     RunRow,
     StepRow,
+    SuppressionRow,
 )
 
 UNRECORDED: Final = frozenset({"leased_by", "leased_until", "record_commit"})
@@ -39,6 +43,10 @@ _MODELS: Final[dict[str, type[Base]]] = {
     "gates": GateRow,
     "approvals": ApprovalRow,
     "artifacts": ArtifactRow,
+    "footprints": FootprintRow,
+    "suppressions": SuppressionRow,
+    "windows": DedupeWindowRow,
+    "debounced": DebouncedRow,
 }
 
 
@@ -133,6 +141,8 @@ def _type(column: Column[Any]) -> str:
             return "bigint"
         case DateTime():
             return "timestamptz"
+        case Float():
+            return "float8"
         case _:
             return "text"
 

@@ -28,8 +28,16 @@ from sqlalchemy import (
 )
 
 from xyn_reconciler.model.internal_events import RECORDED_WITH_THEIR_RUN
+from xyn_reconciler.store import footprints
 from xyn_reconciler.store.record_rows import given, names, parameter, to_json, values
-from xyn_reconciler.store.tables import ArtifactRow, EventRow, NodeRow, RunRow
+from xyn_reconciler.store.tables import (
+    ArtifactRow,
+    EventRow,
+    FootprintRow,
+    NodeRow,
+    OutboxRow,
+    RunRow,
+)
 
 Kind = Literal["run", "event", "artifact"]
 
@@ -46,6 +54,8 @@ STARTED: Final = (
     "correlation_id",
     "inputs",
     "hops",
+    "origin_run_id",
+    "parent_step_id",
 )
 """What an event's record says of the runs that it started: enough to list them."""
 
@@ -62,6 +72,8 @@ class Line:
     subject: uuid.UUID
     text: str
     plans: frozenset[str] = frozenset()
+    again: bool = False
+    """Whether an event had a line before this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +113,16 @@ def read_runs(connection: Connection, run_ids: Sequence[uuid.UUID]) -> list[Line
 
 
 def read_events(connection: Connection, event_ids: Sequence[uuid.UUID]) -> list[Line]:
-    """Give the line of each event, with enough of every run that it started to list it."""
+    """Give the line of each event, with enough of every run that it started to list it.
+
+    And with what triggers remember of it: what it did not start and why, the
+    ``dedupe`` windows that its runs hold open, and the ``debounce`` that it waits for.
+    """
     ids = _ids(event_ids)
+    remembered = {
+        part: {event_id: rows for event_id, rows in connection.execute(read, ids).all()}  # noqa: C416 - rows are not tuples to mypy
+        for part, read in _REMEMBERED.items()
+    }
     started: dict[uuid.UUID, list[str]] = defaultdict(list)
     plans: dict[uuid.UUID, set[str]] = defaultdict(set)
     for event_id, plan, run in connection.execute(_STARTED_RUNS, ids).all():
@@ -111,10 +131,17 @@ def read_events(connection: Connection, event_ids: Sequence[uuid.UUID]) -> list[
     return [
         Line(
             event_id,
-            f'{{"kind":"event","event":{event},"runs":[{",".join(started[event_id])}]}}',
+            f'{{"kind":"event","event":{event},"runs":[{",".join(started[event_id])}]'
+            + "".join(
+                f',"{part}":[{found[event_id]}]'
+                for part, found in remembered.items()
+                if event_id in found
+            )
+            + "}",
             frozenset(plans[event_id]),
+            again=again,
         )
-        for event_id, event in connection.execute(_EVENTS, ids).all()
+        for event_id, event, again in connection.execute(_EVENTS, ids).all()
     ]
 
 
@@ -138,7 +165,7 @@ def read_plans(connection: Connection, digests: Iterable[str]) -> list[str]:
 def mark_recorded(
     connection: Connection, kind: Kind, ids: Sequence[uuid.UUID], commit: str
 ) -> None:
-    """Note which commit holds the newest record of these rows."""
+    """Note which commit holds the newest record of these rows; of an event the first one."""
     if ids:
         connection.execute(_MARK[kind], {**_ids(ids), "commit": commit})
 
@@ -164,6 +191,13 @@ def _part(part: str, alias: str, source: str, order: str, condition: str = "") -
     return text(
         f"SELECT s.run_id, string_agg({to_json(part, alias)}, ',' ORDER BY {order})"  # noqa: S608 - see above
         f" FROM {source} WHERE s.run_id = {_IDS} {condition} GROUP BY s.run_id"
+    )
+
+
+def _of_event(part: str, alias: str, source: str, order: str, owner: str) -> TextClause:
+    return text(
+        f"SELECT {owner}.event_id, string_agg({to_json(part, alias)}, ',' ORDER BY {order})"  # noqa: S608 - see above
+        f" FROM {source} WHERE {owner}.event_id = {_IDS} GROUP BY {owner}.event_id"
     )
 
 
@@ -200,15 +234,29 @@ _PARTS: Final = {
         "s.created_at, s.event_id",
         f"AND s.source = 'xyn' AND ({_OWN_EVENT})",
     ),
+    "footprints": _part("footprints", "s", "footprints s", "s.occurred_at, s.key, s.metric"),
 }
 _EVENTS: Final = text(
-    f"SELECT e.event_id, {to_json('event', 'e')} FROM events e"  # noqa: S608 - see above
+    f"SELECT e.event_id, {to_json('event', 'e')}, e.record_commit IS NOT NULL FROM events e"  # noqa: S608 - see above
     f" WHERE e.event_id = {_IDS} ORDER BY e.created_at, e.event_id"
 )
 _STARTED_RUNS: Final = text(
     f"SELECT r.event_id, r.plan_digest, {to_json('run', 'r', STARTED)} FROM runs r"  # noqa: S608 - see above
     f" WHERE r.event_id = {_IDS} ORDER BY r.created_at, r.run_id"
 )
+_REMEMBERED: Final = {
+    "suppressions": _of_event("suppressions", "s", "suppressions s", "s.blueprint_id", "s"),
+    "windows": _of_event(
+        "windows",
+        "w",
+        "runs r JOIN dedupe_windows w USING (run_id)",
+        "w.blueprint_id, w.trigger_index, w.key",
+        "r",
+    ),
+    "debounced": _of_event(
+        "debounced", "d", "debounced d", "d.blueprint_id, d.trigger_index, d.key", "d"
+    ),
+}
 _ARTIFACTS: Final = text(
     f"SELECT a.artifact_id, {to_json('artifacts', 'a')} FROM artifacts a"  # noqa: S608 - see above
     f" WHERE a.artifact_id = {_IDS} ORDER BY a.created_at, a.artifact_id"
@@ -226,7 +274,10 @@ _TABLES: Final[dict[Kind, tuple[str, str]]] = {
     "artifact": ("artifacts", "artifact_id"),
 }
 _MARK: Final = {
-    kind: text(f"UPDATE {name} SET record_commit = :commit WHERE {key} = {_IDS}")  # noqa: S608 - see above
+    kind: text(
+        f"UPDATE {name} SET record_commit = :commit WHERE {key} = {_IDS}"  # noqa: S608 - see above
+        + (" AND record_commit IS NULL" if kind == "event" else "")
+    )
     for kind, (name, key) in _TABLES.items()
 }
 _MOVE: Final = [
@@ -253,13 +304,28 @@ def put_plans(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None
 
 
 def put_events(connection: Connection, lines: Sequence[Recorded]) -> None:
-    """Put in the events of lines of kind ``event``.
+    """Put in the events of lines of kind ``event``, with what triggers remember of them.
 
-    One that is there already, from a run's record, gets its commit. Two nodes
+    One that is there already gets its commit, and ends with its first. Two nodes
     may have taken in the same delivery: the one that is there keeps its delivery id.
+    What waits or holds a window says an event's newest line alone; of another
+    node's (``held_by``) events that is its own affair.
     """
-    if lines:
-        connection.execute(_PUT_EVENTS, parameter("event", _with_commits("event", lines)))
+    if not lines:
+        return
+    ids = _ids(uuid.UUID(line.line["event"]["event_id"]) for line in lines)
+    older = set(map(str, connection.execute(_RECORDED_EVENTS, ids).scalars()))
+    connection.execute(_PUT_EVENTS, parameter("event", _with_commits("event", lines)))
+    newest = [
+        line
+        for line in lines
+        if line.held_by is None and line.line["event"]["event_id"] not in older
+    ]
+    for part, statement in _PUT_REMEMBERED.items():
+        saying = lines if part == "suppressions" else newest
+        rows = [row for line in saying for row in line.line.get(part, ())]
+        if rows:
+            connection.execute(statement, parameter(part, rows))
 
 
 def put_artifacts(connection: Connection, lines: Sequence[Recorded]) -> None:
@@ -285,8 +351,13 @@ def put_runs(connection: Connection, lines: Sequence[Recorded]) -> set[str]:
     ids = {str(run_id) for run_id in new.scalars()}
     for part, put in _PUT_PARTS.items():
         rows = [
-            row for line in lines if line.line["run"]["run_id"] in ids for row in line.line[part]
+            row
+            for line in lines
+            if line.line["run"]["run_id"] in ids
+            for row in line.line.get(part, ())
         ]
+        if rows and part == "footprints":
+            footprints.ensure_months(connection, {row["occurred_at"][:7] for row in rows})
         if rows:
             connection.execute(put, parameter("event" if part == "events" else part, rows))
     return ids
@@ -301,9 +372,13 @@ _PUT_PLANS: Final = text(
     f"INSERT INTO plans ({names('plan')}) SELECT {values('plan')} FROM {given('plan')}"  # noqa: S608 - see above
     " ON CONFLICT DO NOTHING"
 )
+# Of equal delivery ids the first counts, be they in the table or given together: two nodes took in
+# one delivery, or redaction left nothing of what told two deliveries apart.
 _EVENT_VALUES: Final = values("event").replace(
     "x.delivery_id",
-    "CASE WHEN NOT EXISTS (SELECT FROM events o WHERE o.source = x.source"
+    "CASE WHEN x.event_id = first_value(x.event_id) OVER (PARTITION BY x.source, x.delivery_id,"
+    " x.delivery_item ORDER BY x.created_at, x.event_id)"
+    " AND NOT EXISTS (SELECT FROM events o WHERE o.source = x.source"
     " AND o.delivery_id = x.delivery_id AND o.delivery_item = x.delivery_item"
     " AND o.event_id <> x.event_id) THEN x.delivery_id END",
 )
@@ -311,7 +386,9 @@ _PUT_EVENTS: Final = text(
     f"INSERT INTO events ({names('event')}, record_commit)"  # noqa: S608 - see above
     f" SELECT {_EVENT_VALUES}, x.commit FROM {given('event', 'commit')}"
     " ON CONFLICT (event_id) DO UPDATE SET record_commit = excluded.record_commit"
-    " WHERE events.record_commit IS NULL"
+)
+_RECORDED_EVENTS: Final = text(
+    f"SELECT event_id FROM events WHERE event_id = {_IDS} AND record_commit IS NOT NULL"  # noqa: S608 - see above
 )
 _PUT_ARTIFACTS: Final = text(
     f"INSERT INTO artifacts ({names('artifacts')}, record_commit)"  # noqa: S608 - see above
@@ -331,10 +408,10 @@ _PUT_RUNS: Final = text(
 )
 
 
-def _put_part(part: str, into: str, key: str) -> TextClause:
+def _put_part(part: str, into: str, key: str, then: str = "DO NOTHING") -> TextClause:
     return text(
         f"INSERT INTO {into} ({names(part)}) SELECT {values(part)} FROM {given(part)}"  # noqa: S608 - see above
-        f" ON CONFLICT ({key}) DO NOTHING"
+        f" ON CONFLICT ({key}) {then}"
     )
 
 
@@ -345,6 +422,19 @@ _PUT_PARTS: Final = {
     "approvals": _put_part("approvals", "approvals", "approval_id"),
     "artifacts": _put_part("artifacts", "artifacts", "artifact_id"),
     "events": _put_part("event", "events", "event_id"),
+    "footprints": _put_part("footprints", "footprints", "run_id, key, metric, occurred_at"),
+}
+_PUT_REMEMBERED: Final = {
+    # In whose favour is known later than that nothing started; it is never taken back.
+    "suppressions": _put_part(
+        "suppressions",
+        "suppressions",
+        "event_id, blueprint_id",
+        "DO UPDATE SET run_id = excluded.run_id"
+        " WHERE suppressions.run_id IS NULL AND excluded.run_id IS NOT NULL",
+    ),
+    "windows": _put_part("windows", "dedupe_windows", "blueprint_id, trigger_index, key"),
+    "debounced": _put_part("debounced", "debounced", "blueprint_id, trigger_index, key"),
 }
 
 
@@ -367,29 +457,38 @@ _KNOWN: Final = text(f"SELECT run_id FROM runs WHERE run_id = {_IDS}")  # noqa: 
 
 
 def delete_runs(connection: Connection, run_ids: Iterable[uuid.UUID]) -> None:
-    """Take runs out with their steps, attempts, gates and approvals."""
-    connection.execute(_DELETE_RUNS, _ids(run_ids))
+    """Take runs out with their steps, attempts, gates, approvals and footprints."""
+    ids = _ids(run_ids)
+    connection.execute(_DELETE_FOOTPRINTS, ids)
+    connection.execute(_DELETE_RUNS, ids)
 
 
+_DELETE_FOOTPRINTS: Final = text(f"DELETE FROM footprints WHERE run_id = {_IDS}")  # noqa: S608 - see above
 _DELETE_RUNS: Final = text(f"DELETE FROM runs WHERE run_id = {_IDS}")  # noqa: S608 - see above
 
 
 def clear_finished(connection: Connection) -> None:
     """Take out all that records hold, for it to be put in anew.
 
-    What belongs to a run that is in flight here stays: its rows know more than any record.
+    What belongs to a run that is in flight here stays: its rows know more than any
+    record. So does what waits in the outbox: no record holds it yet.
     """
-    here = select(RunRow.run_id).where(_IN_FLIGHT)
-    causes = select(RunRow.event_id).where(_IN_FLIGHT, RunRow.event_id.is_not(None))
+    unrecorded = select(OutboxRow.subject)
+    in_flight = _IN_FLIGHT | RunRow.run_id.in_(unrecorded)
+    here = select(RunRow.run_id).where(in_flight)
+    causes = select(RunRow.event_id).where(in_flight, RunRow.event_id.is_not(None))
     connection.execute(
         delete(ArtifactRow).where(
-            or_(ArtifactRow.run_id.is_(None), ArtifactRow.run_id.not_in(here))
+            or_(ArtifactRow.run_id.is_(None), ArtifactRow.run_id.not_in(here)),
+            ArtifactRow.artifact_id.not_in(unrecorded),
         )
     )
-    connection.execute(delete(RunRow).where(~_IN_FLIGHT))
+    connection.execute(delete(FootprintRow).where(FootprintRow.run_id.not_in(here)))
+    connection.execute(delete(RunRow).where(~in_flight))
     connection.execute(
         delete(EventRow).where(
             EventRow.event_id.not_in(causes),
+            EventRow.event_id.not_in(unrecorded),
             or_(EventRow.run_id.is_(None), EventRow.run_id.not_in(here)),
         )
     )

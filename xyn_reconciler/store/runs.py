@@ -64,6 +64,8 @@ class NewRun:
     error: dict[str, Any] | None = None
     origin_run_id: uuid.UUID | None = None
     parent_step_id: uuid.UUID | None = None
+    concurrency_key: str | None = None
+    key_run_id: uuid.UUID | None = None
 
 
 # ── making ───────────────────────────────────────────────────────────────────────────────────────
@@ -118,6 +120,8 @@ def _run_values(run: NewRun) -> dict[str, Any]:
         "hops": run.hops,
         "origin_run_id": run.origin_run_id,
         "parent_step_id": run.parent_step_id,
+        "concurrency_key": run.concurrency_key,
+        "key_run_id": run.key_run_id,
         "attempt": 0,
     }
 
@@ -164,6 +168,90 @@ def request_cancel(
     return status
 
 
+def set_parent(
+    connection: Connection, run_id: uuid.UUID, *, parent_step_id: uuid.UUID, hops: int
+) -> None:
+    """Note which step a run was started by, and how many runs lie behind it."""
+    connection.execute(
+        update(RunRow)
+        .where(RunRow.run_id == run_id)
+        .values(parent_step_id=parent_step_id, hops=hops)
+    )
+
+
+def wake_parents(
+    connection: Connection, steps: Sequence[uuid.UUID], *, now: dt.datetime
+) -> list[tuple[uuid.UUID, int]]:
+    """Let the runs of these steps be looked at now: (run_id, priority) of each."""
+    rows = connection.exec_driver_sql(
+        "UPDATE runs SET available_at = %s WHERE status IN ('running', 'waiting')"
+        " AND run_id IN (SELECT run_id FROM steps WHERE step_id = ANY(%s))"
+        " RETURNING run_id, priority",
+        (now, list(steps)),
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+def plan_of(connection: Connection, run_id: uuid.UUID) -> ExecutionPlan:
+    """Read the plan of a run; raises ``NoResultFound`` without the run."""
+    plan = connection.execute(
+        select(PlanRow.plan)
+        .join(RunRow, RunRow.plan_digest == PlanRow.digest)
+        .where(RunRow.run_id == run_id)
+    ).scalar_one()
+    return ExecutionPlan.model_validate(plan)
+
+
+def key_run_id(connection: Connection, run_id: uuid.UUID) -> uuid.UUID:
+    """Give the run whose id stands in a run's idempotency keys: its own, or its origin's."""
+    known = select(func.coalesce(RunRow.key_run_id, RunRow.run_id)).where(RunRow.run_id == run_id)
+    return connection.execute(known).scalar_one()
+
+
+def copy_steps(
+    connection: Connection, *, origin: uuid.UUID, run_id: uuid.UUID, keys: Sequence[str]
+) -> None:
+    """Give steps of a re-run the ends that they came to in the run it repeats."""
+    connection.exec_driver_sql(
+        "UPDATE steps n SET status = o.status, attempt = o.attempt, started_at = o.started_at,"
+        " completed_at = o.completed_at, logs_artifact_id = o.logs_artifact_id,"
+        " inputs = o.inputs, outputs = o.outputs, error = o.error"
+        " FROM steps o WHERE n.run_id = %s AND o.run_id = %s AND n.key = o.key"
+        " AND n.key = ANY(%s)",
+        (run_id, origin, list(keys)),
+    )
+
+
+def resolve_step(
+    connection: Connection,
+    step_id: uuid.UUID,
+    *,
+    resolution: str,
+    by: str,
+    now: dt.datetime,
+) -> bool:
+    """Note what a person chose for an interrupted step; false where nobody is asked.
+
+    The caller holds the run's row (:func:`lock`).
+    """
+    row = connection.exec_driver_sql(
+        "UPDATE steps SET resolution = %s, resolved_by = %s"
+        " WHERE step_id = %s AND status = 'interrupted' AND resolution IS NULL RETURNING run_id",
+        (resolution, by, step_id),
+    ).one_or_none()
+    if row is not None:
+        connection.execute(
+            update(RunRow).where(RunRow.run_id == row.run_id).values(available_at=now)
+        )
+    return row is not None
+
+
+def lock(connection: Connection, run_id: uuid.UUID) -> bool:
+    """Keep workers from taking a run up, to the end of the transaction; false without it."""
+    wanted = select(RunRow.run_id).where(RunRow.run_id == run_id).with_for_update()
+    return connection.execute(wanted).one_or_none() is not None
+
+
 def runnable(
     connection: Connection, *, now: dt.datetime, limit: int
 ) -> list[tuple[uuid.UUID, int]]:
@@ -173,7 +261,11 @@ def runnable(
     come, or held by a worker whose lease has lapsed.
     """
     due = or_(
-        and_(RunRow.status == "created", RunRow.created_at < now - LATE),
+        and_(
+            RunRow.status == "created",
+            RunRow.wait_reason.is_(None),
+            RunRow.created_at < now - LATE,
+        ),
         and_(RunRow.status == "waiting", RunRow.available_at <= now),
         RunRow.status == "running",
     )

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from sqlalchemy import delete, func, select, text
 
+from xyn_reconciler.store import outbox
 from xyn_reconciler.store.database import Connection
 from xyn_reconciler.store.tables import (
     DebouncedRow,
@@ -106,6 +107,7 @@ _SUPPRESS = text(
 _NAME = text(
     "UPDATE suppressions SET run_id = :run WHERE blueprint_id = :blueprint"
     " AND trigger_index = :trigger AND key = :key AND reason = 'debounce' AND run_id IS NULL"
+    " RETURNING event_id"
 )
 
 
@@ -179,11 +181,15 @@ def suppress(
                 "run": [each.run_id for each in suppressions],
             },
         )
+        # Their records may be written already, and said that they wait.
+        passed = [each.event_id for each in suppressions if each.reason == "debounce"]
+        outbox.put(connection, "event", passed, now)
 
 
-def name_run(connection: Connection, key: Key, run_id: uuid.UUID) -> None:
+def name_run(connection: Connection, key: Key, run_id: uuid.UUID, *, now: dt.datetime) -> None:
     """Say of the events that a debounced key passed over which run came of it."""
-    connection.execute(_NAME, {**_named(key), "run": run_id})
+    passed = connection.execute(_NAME, {**_named(key), "run": run_id}).scalars()
+    outbox.put(connection, "event", passed, now)
 
 
 def suppressions_of(connection: Connection, event_id: uuid.UUID) -> list[Suppression]:

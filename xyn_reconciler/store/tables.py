@@ -141,6 +141,8 @@ class RunRow(Base):
     """The commit that holds this run's newest record."""
     concurrency_key: Mapped[str | None]
     """Runs of one key share a limit; one that has started and not ended holds a slot of it."""
+    key_run_id: Mapped[uuid.UUID | None]
+    """The run whose id stands in idempotency keys: of a re-run that repeats effects."""
 
 
 class StepRow(Base):
@@ -162,6 +164,9 @@ class StepRow(Base):
     inputs: Mapped[Any] = mapped_column(nullable=True)
     outputs: Mapped[Any] = mapped_column(nullable=True)
     error: Mapped[Json | None]
+    resolution: Mapped[str | None]
+    """What a person chose for this interrupted step, until a worker has done it."""
+    resolved_by: Mapped[str | None]
 
 
 class AttemptRow(Base):
@@ -233,6 +238,8 @@ class OutboxRow(Base):
     kind: Mapped[str]
     subject: Mapped[uuid.UUID]
     created_at: Mapped[dt.datetime]
+    set_aside: Mapped[str | None]
+    """Why it cannot be recorded."""
 
 
 class ScheduleRow(Base):

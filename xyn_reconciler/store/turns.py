@@ -66,6 +66,7 @@ STEP_COLUMNS: Final = (
     "inputs",
     "outputs",
     "error",
+    "resolution",
 )
 
 _BEGUN: Final = (
@@ -95,6 +96,14 @@ _OPENED: Final = (
     "on_timeout",
 )
 _DECIDED: Final = ("step_id", "decision", "decided_at", "decided_because")
+_CHANGED: Final = (
+    "step_id",
+    "effect_digest",
+    "effect",
+    "decision",
+    "decided_at",
+    "decided_because",
+)
 _KEPT: Final = (
     "artifact_id",
     "name",
@@ -136,6 +145,8 @@ class Turn:
     """Gates."""
     decided: list[Row] = field(default_factory=list)
     """Gates that nobody decided in time."""
+    changed: list[Row] = field(default_factory=list)
+    """Gates that let something else through now, and are open again."""
     kept: list[Row] = field(default_factory=list)
     """Artifacts; one that is there gets the newer content."""
     footprints: list[Row] = field(default_factory=list)
@@ -153,6 +164,7 @@ class Turn:
             self.finished,
             self.opened,
             self.decided,
+            self.changed,
             self.kept,
             self.footprints,
             self.recorded,
@@ -248,12 +260,13 @@ _SAVE: Final = (
                 _update(AttemptRow, _FINISHED),
                 _insert(GateRow, _OPENED),
                 _update(GateRow, _DECIDED),
+                _update(GateRow, _CHANGED),
                 _insert(ArtifactRow, _KEPT, _REPLACING),
                 _insert(FootprintRow, _USED, " ON CONFLICT DO NOTHING"),
                 _insert(OutboxRow, _RECORDED, " RETURNING id"),
             )
         )
     )
-    + " SELECT pg_notify(%s, '') WHERE EXISTS (SELECT FROM part_8)"
+    + " SELECT pg_notify(%s, '') WHERE EXISTS (SELECT FROM part_9)"
     " UNION ALL SELECT pg_notify(%s, run) FROM unnest(CAST(%s AS text[])) AS told (run)"
 ).encode()

@@ -198,6 +198,6 @@ def _plan_node(settings: Mapping[str, Any]) -> PlanNode:
         stage=settings["stage"],
         egress=tuple(settings["egress"]),
         providers=settings["providers"],
-        vars=settings["vars"],
+        vars=settings.get("vars") or {},
         limits=settings["limits"],
     )

@@ -20,6 +20,7 @@ from typing import Final
 from xyn_reconciler.model.errors import XynError
 from xyn_reconciler.model.event import Event
 from xyn_reconciler.model.internal_events import (
+    RECORDED_WITH_THEIR_RUN,
     EventReceived,
     RunCreated,
     RunFailed,
@@ -55,6 +56,8 @@ class Consequences:
     suppressions: list[Suppression] = field(default_factory=list)
     started_by: dict[uuid.UUID, list[uuid.UUID]] = field(default_factory=dict)
     """Runs by the event that came, also those that followed from it by others."""
+    recorded: set[uuid.UUID] = field(default_factory=set)
+    """Events of a run's own record from which something followed: each needs a line as well."""
 
     def hold(self, root: uuid.UUID, reason: str) -> None:
         self.held.setdefault(root, []).append(reason)
@@ -82,6 +85,7 @@ class Following:
         self._new_run = new_run
         self._now = now
         self._started_by_platform: set[uuid.UUID] = set()
+        self._paused: set[uuid.UUID] = set()
         self.found = Consequences()
 
     def follow(self, events: Iterable[Event]) -> Consequences:
@@ -108,7 +112,17 @@ class Following:
             following += [
                 (each, root) for each in told if self._view.index.waits_for(each.event_name)
             ]
+        self._record([event for event, _ in wave], started)
         return following
+
+    def _record(self, wave: Sequence[Event], started: Sequence[_Candidate]) -> None:
+        followed = {each.event.event_id for each in started} | self._paused
+        followed.update(each.event_id for each in self.found.suppressions)
+        self.found.recorded.update(
+            event.event_id
+            for event in wave
+            if event.event_id in followed and stands_in_its_run(event)
+        )
 
     def _candidates(self, event: Event, root: uuid.UUID) -> list[_Candidate]:
         index = self._view.index
@@ -167,6 +181,7 @@ class Following:
         key = _key(match)
         held = Held(key, event.event_id, self._now + match.calm.quiet, match.calm.at_most)
         before = storm_store.hold_back(self._connection, held, now=self._now)
+        self._paused.add(event.event_id)
         if before is not None:
             self.found.suppressions.append(
                 Suppression(
@@ -212,6 +227,15 @@ def is_echo(connection: Connection, event: Event) -> bool:
     if event.source != PLATFORM or event.run_id is None:
         return False
     return bool(event_store.runs_started_by_the_platform(connection, [event.run_id]))
+
+
+def stands_in_its_run(event: Event) -> bool:
+    """Whether an event is told in its run's record, and needs no line of its own."""
+    return (
+        event.source == PLATFORM
+        and event.run_id is not None
+        and event.event_name.startswith(RECORDED_WITH_THEIR_RUN)
+    )
 
 
 def tells_of_own_run(event: Event, blueprint_id: str) -> bool:

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, Generic, TypeVar
 
+from xyn_reconciler.model.crash_point import crash_point
 from xyn_reconciler.model.errors import UnavailableError, XynError
 from xyn_reconciler.store.database import Connection, Database
 
@@ -110,6 +111,7 @@ class Gathering(Generic[Item, Answer]):
             for request in requests:
                 self._commit(database, [request])
         else:
+            crash_point("intake.committed")
             for request, answer in zip(requests, answers, strict=True):
                 if isinstance(answer, XynError):
                     request.error = answer

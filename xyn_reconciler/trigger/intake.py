@@ -24,7 +24,7 @@ from xyn_reconciler.model import ids
 from xyn_reconciler.model.capability import CompileRun
 from xyn_reconciler.model.errors import ConflictError, InvalidError, NotFoundError, XynError
 from xyn_reconciler.model.event import Event
-from xyn_reconciler.model.internal_events import RECORDED_WITH_THEIR_RUN, EventReceived
+from xyn_reconciler.model.internal_events import EventReceived
 from xyn_reconciler.model.run import canonical
 from xyn_reconciler.store import dispatch, outbox
 from xyn_reconciler.store import events as event_store
@@ -38,10 +38,10 @@ from xyn_reconciler.store.suppressions import Key, Suppression
 from xyn_reconciler.trigger import delivery_ids, event_names
 from xyn_reconciler.trigger.active import ActiveState, View
 from xyn_reconciler.trigger.consequences import (
-    PLATFORM,
     Consequences,
     Following,
     received,
+    stands_in_its_run,
     tell_of,
 )
 from xyn_reconciler.trigger.gather import Gathering
@@ -275,6 +275,8 @@ class Intake:
         """Start the run that waited for its key to be quiet, if that is still wanted here."""
         view, now = self._active.view(connection), self._clock()
         wanted = view.starts_runs and view.index.is_live(key[0])
+        # Its record says that it waits; from now on it says what came of it (promise P4).
+        outbox.put(connection, "event", [event.event_id], now)
         try:
             run = self._run_for(now)(view, key[0], event) if wanted else None
         except XynError as error:
@@ -285,7 +287,7 @@ class Intake:
             return None
         told = tell_of(run, event.env_id, now)
         self._save(connection, Consequences(runs=[run]), now)
-        storm_store.name_run(connection, key, run.run_id)
+        storm_store.name_run(connection, key, run.run_id, now=now)
         self.emit(connection, told)
         return run.run_id
 
@@ -295,13 +297,24 @@ class Intake:
         return replace(
             event,
             env_id=env_id,
+            event_name=self._clean_name(event.event_name),
             delivery_id=None
             if event.delivery_id is None
-            else delivery_ids.fitted(event.delivery_id),
+            else self._clean_delivery(event.delivery_id),
             data=self._redactor.value(event.data),
             resource=self._redactor.value(event.resource),
             raw=None if event.raw is None else self._redactor.bytes(event.raw),
         )
+
+    def _clean_name(self, name: str) -> str:
+        clean = str(self._redactor.value(name))
+        return name if clean == name else event_names.fitted(clean)
+
+    def _clean_delivery(self, delivery_id: str) -> str:
+        """A secret in it becomes a digest, which is still the same for a repeat."""
+        if self._redactor.value(delivery_id) == delivery_id:
+            return delivery_ids.fitted(delivery_id)
+        return delivery_ids.digest(delivery_id)
 
     def _run_for(self, now: dt.datetime) -> Callable[[View, str, Event], NewRun]:
         def run_for(view: View, blueprint_id: str, event: Event) -> NewRun:
@@ -360,6 +373,7 @@ class Intake:
     def _save(self, connection: Connection, follows: Consequences, now: dt.datetime) -> None:
         """Write what follows from events that are stored already, and what is to be recorded."""
         recorded = _recorded(follows.told, follows.runs)
+        recorded += (("event", event_id) for event_id in sorted(follows.recorded))
         if follows.told or recorded:
             event_store.insert_told(connection, follows.told, recorded, now=now)
         if follows.runs:
@@ -388,17 +402,9 @@ def _is_quiet(view: View, event: Event) -> bool:
 def _recorded(told: Iterable[Event], runs: Iterable[NewRun]) -> list[tuple[str, uuid.UUID]]:
     """What the committer is asked to record: (kind, subject)."""
     return [
-        *(("event", event.event_id) for event in told if not _stands_in_its_run(event)),
+        *(("event", event.event_id) for event in told if not stands_in_its_run(event)),
         *(("run", run.run_id) for run in runs if run.error is not None),
     ]
-
-
-def _stands_in_its_run(event: Event) -> bool:
-    return (
-        event.source == PLATFORM
-        and event.run_id is not None
-        and event.event_name.startswith(RECORDED_WITH_THEIR_RUN)
-    )
 
 
 def _suppress_paused(

@@ -54,7 +54,7 @@ class NodeView:
             settings["env_id"],
             settings["stage"],
             frozenset(settings["labels"]),
-            settings["vars"],
+            settings.get("vars") or {},  # rows of 0.1 before it had them
             settings["primary"],
         )
 

@@ -337,6 +337,16 @@ def test_a_header_cannot_smuggle_another_message(
     assert error.failure_code == "invalid_header"
 
 
+def test_a_query_of_any_text_is_sent_or_refused_as_such(
+    server: str, context: ActionContext
+) -> None:
+    sent = call(context, url=f"{server}/echo", query={"a\ud800": "b\udfff"})["json"]["path"]
+    error = failure(lambda: call(context, url=server, query={"a": "x" * 200_000}))
+
+    assert sent == "/echo?a%3F=b%3F"
+    assert error.failure_code == "invalid_url"
+
+
 def test_a_missing_secret_is_named_and_nothing_is_sent(server: str, context: ActionContext) -> None:
     error = failure(lambda: call(context, url=server, bearer_ref="env/NOT_THERE"))
 

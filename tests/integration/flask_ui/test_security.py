@@ -1,4 +1,6 @@
+import json
 import uuid
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
@@ -62,6 +64,13 @@ def test_a_page_of_another_site_changes_nothing(
 
     assert answer.status_code == 403
     assert client.get("/api/v1/events").get_json() == before
+
+
+@pytest.mark.parametrize("origin", ["http://[", "http://[::1", "http://localhost:x", "\xff", ""])
+def test_an_origin_that_is_none_is_another_site(client: FlaskClient, origin: str) -> None:
+    answer = client.post("/api/v1/events", json={"event_name": "a.b"}, headers={"Origin": origin})
+
+    assert answer.status_code == 403
 
 
 def test_nothing_is_changed_by_a_get(web: Web, client: FlaskClient) -> None:
@@ -130,14 +139,21 @@ def test_what_strangers_write_is_text_on_every_page(web: Web) -> None:
         assert "&lt;img src=x" in text, path
 
 
-def test_lone_surrogates_break_no_page(client: FlaskClient) -> None:
-    raw = b'{"event_name": "demo.note", "data": {"x": "\\ud800 \\u0000"}}'
+@pytest.mark.parametrize(
+    "data", [{"x": "\ud800 \0"}, {"\ud800 \0": 1}, {"x": [{"\udfff": {"\ud800": 1}}]}]
+)
+def test_lone_surrogates_break_no_page_and_are_not_altered(
+    client: FlaskClient, data: dict[str, Any]
+) -> None:
+    raw = json.dumps({"event_name": "demo.note", "data": data})
     answer = client.post("/api/v1/events", data=raw, content_type="application/json")
     event_id = answer.get_json()["event_id"]
 
     assert client.get("/ui/events").status_code == 200
     assert client.get(f"/ui/events/{event_id}").status_code == 200
-    assert client.get(f"/api/v1/events/{event_id}").status_code == 200
+    assert client.get(f"/api/v1/events/{event_id}").get_json()["data"] == data
+    listed = client.get("/api/v1/events").get_json()["items"]
+    assert next(item for item in listed if item["event_id"] == event_id)["data"] == data
 
 
 @pytest.mark.parametrize(
@@ -176,3 +192,23 @@ def test_a_secret_never_reaches_a_page(web: Web) -> None:
 
     text = web.client().get(f"/ui/events/{event.get_json()['event_id']}").get_data(as_text=True)
     assert token not in text
+
+
+def test_a_secret_stays_out_of_every_word_that_a_request_brings(web: Web) -> None:
+    client, token = web.client(), "ghp_" + "a1B2" * 9
+    named = {"X-Correlation-Id": token}
+
+    event = client.post("/api/v1/events", json={"event_name": "demo.note"}, headers=named)
+    artifact = client.post(
+        "/api/v1/artifacts", json={"name": token, "kind": token, "content_type": token}
+    )
+    run = client.post(
+        "/api/v1/runs",
+        json={"name": token, "blueprint_ref": "bp.demo.greet", "inputs": {"who": "Ada"}},
+        headers=named,
+    )
+
+    for answer in (event, artifact, run):
+        assert answer.status_code == 201, answer.text
+        assert token not in answer.text
+        assert token not in str(answer.headers)

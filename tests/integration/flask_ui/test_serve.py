@@ -1,5 +1,6 @@
 """The server itself, as a process: both addresses, one owner of a port, an end with its parent."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -118,3 +119,19 @@ def test_it_ends_when_its_parent_does(server: tuple["subprocess.Popen[str]", int
 
     assert process.wait(10) == 0
     assert not _answers(port)
+
+
+def test_clients_that_say_nothing_more_keep_nobody_out(
+    server: tuple["subprocess.Popen[str]", int, int],
+) -> None:
+    _, port, _ = server
+    with contextlib.ExitStack() as connections:
+        for _ in range(300):
+            silent = connections.enter_context(socket.create_connection(("127.0.0.1", port)))
+            silent.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-")
+
+        assert httpx2.get(f"http://127.0.0.1:{port}/", timeout=20).status_code == 200
+        # Each of them is hung up on, and not kept for as long as it likes.
+        silent.settimeout(20)
+        while silent.recv(1000):
+            pass

@@ -67,6 +67,10 @@ TABLES = {
     "artifacts": "artifact_id",
     "plans": "digest",
     "documents": "path",
+    "suppressions": "event_id, blueprint_id",
+    "dedupe_windows": "blueprint_id, trigger_index, key",
+    "debounced": "blueprint_id, trigger_index, key",
+    "footprints": "run_id, key, metric, occurred_at",
 }
 
 

@@ -171,6 +171,20 @@ def test_a_tombstone_and_an_audit_record_say_what_was_done(world: World) -> None
     }
 
 
+def test_what_only_tells_of_a_run_is_not_forgotten_by_itself(world: World) -> None:
+    _, run_id = happen(world)
+    world.committer.drain()
+    told = world.ask("SELECT event_id FROM events WHERE run_id = :r AND source = 'xyn'", r=run_id)
+    tips = world.tips()
+
+    for (event_id,) in told:
+        with pytest.raises(ConflictError, match=f"only tells of run {run_id}"):
+            forget_it(world, event_id)
+
+    assert told
+    assert world.tips() == tips
+
+
 def test_the_old_objects_go_with_the_maintenance(world: World) -> None:
     event_id, _ = happen(world)
     world.committer.drain()

@@ -1,12 +1,10 @@
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.integration.record.record_world import World
+from tests.neighbours import neighbour
 
 CALL = re.compile(r"\d+ +(?P<name>\w+)\((?P<arguments>.*)\) += 0(?:<[^>]*>)?$")
 
@@ -31,8 +29,7 @@ def trace(world: World, folder: Path) -> list[tuple[str, str]]:
 def test_a_batch_is_on_disk_with_its_names_before_its_ref_moves(
     world: World, tmp_path: Path
 ) -> None:
-    if shutil.which("strace") is None:
-        pytest.skip("strace is not installed: nothing else sees what was synced, and when")
+    neighbour("strace", "strace")  # nothing else sees what was synced, and when
     world.happen()
 
     calls = trace(world, tmp_path)

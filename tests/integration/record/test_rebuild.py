@@ -285,6 +285,19 @@ def test_of_two_nodes_that_took_in_one_delivery_this_ones_counts_here(
     assert sorted(deliveries) == sorted([(theirs.event_id, "d-1"), (mine.event_id, None)])
 
 
+def test_deliveries_that_redaction_made_alike_do_not_stop_a_rebuild(
+    world: World, new_database: NewDatabase
+) -> None:
+    token = "ghp_" + "a1B2" * 9
+    for number in range(2):
+        world.take_in(world.event(delivery_id=f"{token[:-1]}{number}", source="checkmk"))
+    world.committer.drain()
+
+    world.rebuild_into(new_database())
+
+    assert world.ask("SELECT count(*) FROM events WHERE source = 'checkmk'") == [(2,)]
+
+
 def test_records_that_cannot_be_read_leave_the_index_as_it_was(world: World) -> None:
     world.happen()
     world.committer.drain()

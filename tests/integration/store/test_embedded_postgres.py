@@ -364,6 +364,24 @@ def test_root_may_use_a_private_folder_of_somebody_else(tmp_path: Path) -> None:
     assert {path.stat().st_uid for path in (private / "home").rglob("*")} == {0}
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can enter what is not its own")
+def test_root_may_also_have_its_programs_in_a_private_folder_of_somebody_else(
+    tmp_path: Path,
+) -> None:
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    program = private / "program"
+    program.touch(mode=0o755)
+    os.chown(private, 12345, 12345)
+    look = "import os, sys; sys.exit(0 if os.access(sys.argv[1], os.R_OK | os.X_OK) else 1)"
+    watcher = [sys.executable, "-I", "-S", postgres_watcher.__file__, "65534"]
+
+    with subprocess.Popen(
+        [*watcher, sys.executable, "-c", look, str(program)], cwd=private, stdin=subprocess.PIPE
+    ) as looking:
+        assert looking.wait(20) == 0
+
+
 def test_a_dropped_database_is_made_again_empty(server: EmbeddedPostgres) -> None:
     url = make_url(server.start())
     maintenance = Database(url.set(database="postgres").render_as_string(hide_password=False))

@@ -159,6 +159,21 @@ def test_secrets_are_gone_before_anything_is_stored(world: World) -> None:
             assert secret.encode().hex() not in row
 
 
+def test_a_secret_as_delivery_id_is_kept_as_a_digest_and_a_repeat_is_still_one(
+    world: World,
+) -> None:
+    world.activate(DISK)
+    secret = "hunter2-hunter2"
+
+    first = world.take_in(event(delivery_id=secret))
+    again = world.take_in(event(delivery_id=secret))
+
+    assert again.duplicate
+    assert again.event_ids == first.event_ids
+    (kept,) = [row for (row,) in world.ask("SELECT delivery_id FROM events") if row]
+    assert kept.startswith("sha256:")
+
+
 @pytest.mark.parametrize("mode", ["shadow", "suspended"])
 def test_a_node_that_is_not_active_stores_and_starts_nothing(world: World, mode: str) -> None:
     world.activate(DISK, settings={"mode": mode})

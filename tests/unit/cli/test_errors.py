@@ -95,7 +95,7 @@ def test_an_error_of_the_system_is_one_line_without_a_traceback(tmp_path: Path) 
     done = xynctl("preflight", "--env", str(tmp_path / "no" / "folder" / ".env"))
 
     assert done.returncode == 1
-    assert done.stderr.startswith(b"xynctl: No such file or directory (")
+    assert b"No such file or directory" in done.stderr
     assert done.stderr.count(b"\n") == 1
 
 

@@ -42,6 +42,15 @@ def test_the_first_start_needs_no_key_and_gets_a_template_that_only_its_owner_re
     assert "XYN_PUBLISHED_ON_LOOPBACK" not in text
 
 
+def test_a_place_that_cannot_be_written_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main(["preflight", "--env", "nowhere/.env"])
+
+    assert code == 1
+    assert f"{tmp_path}/nowhere/.env cannot be written (No such" in capsys.readouterr().err
+
+
 def test_a_file_that_is_there_is_left_as_it_is_and_what_it_lacks_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -252,6 +252,7 @@ def test_references_say_what_is_named_and_where() -> None:
             '4:12: bad_value: "gaet" is not known here (did you mean "gate"?)',
         ),
         ("- {id: ok}", "4:5: missing_key: a step needs a kind: agent_task | action_task | gate"),
+        ("- {id: ok, knd: gate}", '4:5: missing_key: a step needs a kind instead of "knd": agent'),
         ("- text", "4:5: wrong_type: a step has to be a mapping, not text"),
         (
             "- {kind: action_task, id: a, action: http.call}",

@@ -35,6 +35,7 @@ def test_the_node_of_node_yaml_is_the_primary_one_with_every_default_filled_in()
         "vars": {},
         "primary": True,
         "follow": "origin",
+        "mirror": [],
     }
 
 

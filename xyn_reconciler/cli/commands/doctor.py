@@ -77,6 +77,10 @@ def _home(home: Home) -> Iterator[Finding]:
     except XynError as error:
         yield "node", True, error.message
         return
+    if home.postgres.is_dir() and not os.environ.get("DATABASE_URL"):
+        from xyn_reconciler.store.embedded_postgres import EmbeddedPostgres
+
+        yield "rows", True, EmbeddedPostgres(home.postgres, home.run).psql
     yield "node", status["ready"], "; ".join(status["reasons"]) or f"ready at {status['url']}"
 
 

@@ -11,7 +11,7 @@ import yaml
 
 from xyn_reconciler.cli.find import home_path
 from xyn_reconciler.cli.output import answer, remark
-from xyn_reconciler.model.errors import InvalidError
+from xyn_reconciler.model.errors import InvalidError, UnavailableError
 from xyn_reconciler.model.variables import VARIABLES, missing, template
 from xyn_reconciler.node.home import Home, write_private
 
@@ -34,7 +34,13 @@ def preflight(options: argparse.Namespace) -> int:
     """Name what is missing, a line each (1); write a template of the file where there is none."""
     file = Path(options.env)
     if not file.exists():
-        write_private(file, template(secrets.token_urlsafe(24)))
+        try:
+            write_private(file, template(secrets.token_urlsafe(24)))
+        except OSError as error:
+            raise UnavailableError(
+                f"{file.absolute()} cannot be written ({error.strerror}); stand in the checkout, "
+                "or name the file: --env FILE"
+            ) from error
         remark(f"wrote {file}: fill in what you need")
     found = check(options.home, file, os.environ, compose=any(_compose_files()))
     for line in found:

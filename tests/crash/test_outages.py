@@ -1,0 +1,289 @@
+"""What a node stands on goes away, or is full, or is broken; then it is well again."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.crash.ledger import Effects, Ledger, prepare, recorded
+from tests.running import Node, clean_environment, wait_for
+from xyn_reconciler.store.embedded_postgres import EmbeddedPostgres
+
+pytestmark = [pytest.mark.crash, pytest.mark.slow]
+
+AWAY_SECONDS = float(os.environ.get("XYN_POSTGRES_AWAY_SECONDS", "10"))
+QUICK_SECONDS = 2.0
+"""A sender without a database is told so well before it gives up by itself."""
+
+
+@pytest.fixture
+def postgres(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
+    with EmbeddedPostgres(tmp_path / "pg", tmp_path / "pg-run") as server:
+        yield server
+
+
+def condition(node: Node, kind: str) -> str | None:
+    """The message of a condition that is true."""
+    for each in node.get("/status")["conditions"]:
+        if each["type"] == kind and each["status"]:
+            return str(each["message"])
+    return None
+
+
+def worker_of(node: Node) -> psutil.Process:
+    (found,) = [process for process in node.family() if process.name() == "xyn-worker"]
+    return found
+
+
+def test_a_postgres_that_is_away_is_said_quickly_and_recovered_from(
+    ledger: Ledger, effects: Effects, tmp_path: Path, postgres: EmbeddedPostgres
+) -> None:
+    node = ledger.node
+    node.environment = {"DATABASE_URL": postgres.url}
+    node.start()
+    prepare(node, tmp_path, effects)
+    ledger.send(10)
+    postmaster = int((postgres.cluster / "postmaster.pid").read_text().split()[0])
+
+    os.kill(postmaster, signal.SIGQUIT)  # as pg_ctl stop -m immediate
+    wait_for(lambda: not psutil.pid_exists(postmaster))
+    ends = time.monotonic() + AWAY_SECONDS
+    answers, slowest = set(), 0.0
+    while time.monotonic() < ends:
+        began = time.monotonic()
+        answers.add(ledger.send())
+        slowest = max(slowest, time.monotonic() - began)
+        time.sleep(0.2)
+    postgres.stop()
+    postgres.start()
+    assert node.environment["DATABASE_URL"] == postgres.url
+
+    assert answers == {503}
+    assert slowest < QUICK_SECONDS
+    ledger.settle()
+    ledger.check(effects)
+    assert len(ledger.acknowledged) == ledger.asked
+
+
+def test_a_worker_that_was_stopped_beyond_its_lease_writes_nothing_over_another(
+    ledger: Ledger, effects: Effects, tmp_path: Path, postgres: EmbeddedPostgres
+) -> None:
+    node = ledger.node
+    node.environment = {"DATABASE_URL": postgres.url}
+    node.start()
+    prepare(node, tmp_path, effects)
+    effects.open.clear()
+    ledger.send(10)
+    wait_for(lambda: effects.seen["0"] == 1)
+    stale = worker_of(node)
+
+    stale.send_signal(signal.SIGSTOP)
+    environment = {"DATABASE_URL": postgres.url, "XYN_URL": node.url, "XYN_HOME": str(node.home)}
+    with subprocess.Popen(
+        [sys.executable, "-m", "xyn_reconciler.node.worker_process", "--home", str(node.home)],
+        env=clean_environment(**environment),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as second:
+        try:
+            wait_for(lambda: effects.seen["0"] == 2)
+            effects.open.set()
+            (run,) = ledger.runs()
+            node.wait_for_run(run["run_id"], "completed")
+            before = node.get(f"/runs/{run['run_id']}/steps")
+            stale.send_signal(signal.SIGCONT)
+            # The stale one works again, so it has read its answer and was refused by now.
+            for _ in range(5):
+                ledger.send(10)
+            ledger.settle()
+        finally:
+            effects.open.set()
+            second.terminate()
+
+    assert node.get(f"/runs/{run['run_id']}/steps") == before
+    assert [step["attempt"] for step in before["items"]] == [1, 2, 1]
+    assert stale.is_running()
+    ledger.check(effects)
+
+
+def test_locks_and_half_written_files_of_a_kill_are_swept_and_nothing_waits_for_them(
+    ledger: Ledger, effects: Effects, tmp_path: Path
+) -> None:
+    node = ledger.node
+    node.start()
+    prepare(node, tmp_path, effects)
+    ledger.send(10)
+    ledger.settle()
+    node.kill()
+    repository = node.home / "state.git"
+    runs = next((repository / "refs" / "xyn" / "runs").rglob("2*"), None)
+    left = [
+        repository / "HEAD.lock",
+        repository / "packed-refs.lock",
+        repository / "config.lock",
+        repository / "refs" / "heads" / "main.lock",
+        repository / "objects" / "pack" / "tmp_pack_x",
+        *([] if runs is None else [runs.with_name(f"{runs.name}.lock")]),
+    ]
+    for path in left:
+        path.write_bytes(b"half")
+
+    node.start()
+    ledger.send(10)
+    ledger.settle()
+
+    assert [path for path in left if path.exists()] == []
+    ledger.check(effects)
+
+
+def test_a_corrupt_object_is_named_and_the_rest_keeps_on(
+    ledger: Ledger, effects: Effects, tmp_path: Path
+) -> None:
+    node = ledger.node
+    node.start()
+    prepare(node, tmp_path, effects)
+    ledger.send(10)
+    ledger.settle()
+    assert node.stop() == 0
+    repository = node.home / "state.git"
+    broken = broken_tip(repository)
+
+    node.start()
+    ledger.send(10)
+    said = wait_for(lambda: condition(node, "RecordsBehind"), node.log)
+    wait_for(lambda: ledger.statuses()["completed"] == 2, lambda: f"{ledger.runs()}\n{node.log()}")
+
+    assert broken in said
+    assert node.xynctl("doctor", check=False).returncode != 0
+
+
+def broken_tip(repository: Path) -> str:
+    """Spoil the tree at the tip of this month's records; its name."""
+
+    def ask(*arguments: str, check: bool = True) -> str:
+        command = ["git", "-c", "safe.directory=*", "--git-dir", str(repository), *arguments]
+        done = subprocess.run(command, check=check, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    (ref,) = ask("for-each-ref", "--format=%(refname)", "refs/xyn/runs/").splitlines()
+    tree = ask("rev-parse", f"{ref}^{{tree}}")
+    for pack in (repository / "objects" / "pack").glob("*.idx"):
+        for line in ask("verify-pack", "-v", str(pack), check=False).splitlines():
+            if line.startswith(tree):
+                offset = int(line.split()[4])
+                content = bytearray(pack.with_suffix(".pack").read_bytes())
+                content[offset + 4 : offset + 12] = bytes(8)
+                pack.with_suffix(".pack").chmod(0o600)
+                pack.with_suffix(".pack").write_bytes(content)
+    loose = repository / "objects" / tree[:2] / tree[2:]
+    if loose.exists():
+        loose.chmod(0o600)
+        loose.write_bytes(b"spoilt")
+    return tree
+
+
+# ── disks ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Callable[[Path, int], None]]:
+    """Mount a disk of so many MB at a folder; only root may."""
+    with contextlib.ExitStack() as stack:
+
+        def mount(folder: Path, megabytes: int) -> None:
+            folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+            done = subprocess.run(
+                ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0700", "tmpfs", folder],
+                check=False,
+                capture_output=True,
+                text=True,
+            )
+            if done.returncode:
+                pytest.skip(f"no small disk can be mounted here: {done.stderr.strip()}")
+            stack.callback(lambda: subprocess.run(["umount", "-l", folder], check=True))
+
+        yield mount
+
+
+def fill(folder: Path) -> Path:
+    """Fill a disk to the last byte with one file."""
+    path = folder / "filler"
+    with path.open("wb", buffering=0) as file:
+        for size in (1 << 20, 4096, 1):
+            with contextlib.suppress(OSError):
+                while True:
+                    file.write(bytes(size))
+    return path
+
+
+def test_a_full_disk_below_the_repository_lets_records_wait_and_runs_go_on(
+    small_disk: Callable[[Path, int], None], ledger: Ledger, effects: Effects, tmp_path: Path
+) -> None:
+    node = ledger.node
+    node.home.mkdir(mode=0o700)
+    small_disk(node.home / "state.git", 24)
+    node.start()
+    prepare(node, tmp_path, effects)
+    ledger.send(10)
+    ledger.settle()
+
+    filler = fill(node.home / "state.git")
+    for _ in range(5):
+        assert ledger.send(10) == 202
+    wait_for(lambda: ledger.statuses()["completed"] == 6, node.log)
+    said = wait_for(lambda: condition(node, "RecordsBehind"))
+    filler.unlink()
+
+    ledger.settle()
+    ledger.check(effects)
+    assert "runs go on" in said
+    wait_for(lambda: condition(node, "RecordsBehind") is None)
+    node.kill()
+    assert {status for _, status in recorded(node.home / "state.git")} == {"completed"}
+
+
+def test_a_full_disk_below_the_artifacts_loses_nothing_that_was_acknowledged(
+    small_disk: Callable[[Path, int], None], ledger: Ledger, effects: Effects, tmp_path: Path
+) -> None:
+    node = ledger.node
+    node.home.mkdir(mode=0o700)
+    small_disk(node.home / "artifacts", 8)
+    node.start()
+    prepare(node, tmp_path, effects)
+    ledger.send(10)
+    ledger.settle()
+
+    filler = fill(node.home / "artifacts")
+    answers = {ledger.send() for _ in range(5)}
+    filler.unlink()
+
+    assert answers <= {202, 429, 503}
+    ledger.settle()
+    ledger.check(effects)
+
+
+def test_a_full_disk_below_the_database_is_said_and_recovered_from(
+    small_disk: Callable[[Path, int], None], ledger: Ledger, effects: Effects, tmp_path: Path
+) -> None:
+    node = ledger.node
+    node.home.mkdir(mode=0o700)
+    small_disk(node.home / "postgres", 160)
+    node.start()
+    prepare(node, tmp_path, effects)
+    ledger.send(10)
+    ledger.settle()
+
+    filler = fill(node.home / "postgres")
+    answers = {ledger.send() for _ in range(40)}
+    filler.unlink()
+
+    assert answers <= {202, 429, 503, None}
+    ledger.settle(90)
+    ledger.check(effects)

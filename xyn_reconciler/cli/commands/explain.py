@@ -1,0 +1,41 @@
+"""``xynctl explain``."""
+
+import argparse
+import json
+
+from xyn_reconciler.cli.client import Client
+from xyn_reconciler.cli.find import find_url
+from xyn_reconciler.cli.ids import find_id
+from xyn_reconciler.cli.output import Row, answer, print_list
+
+
+def _why(row: Row) -> str:
+    """The run, where there is one, says more than words."""
+    return f"run {row['run_id']}" if row["run_id"] else str(row["reason"])
+
+
+_COLUMNS = {
+    "blueprint": lambda row: row["blueprint_id"],
+    "outcome": lambda row: row["outcome"],
+    "condition": lambda row: row["condition"],
+    "expected": lambda row: row["expected"],
+    "found": lambda row: row["found"],
+    "why": _why,
+}
+
+
+def event(options: argparse.Namespace) -> None:
+    """Print what came of an event: the whole answer as JSON, or a line for each blueprint."""
+    client = Client(find_url(options.home))
+    event_id = find_id(client, "events", "event_id", options.event_id)
+    found = client.get(f"/events/{event_id}/explain")
+    if options.output == "json":
+        answer(json.dumps(found, indent=2, ensure_ascii=False))
+        return
+    print_list(
+        found["items"],
+        _COLUMNS,
+        name="blueprint_id",
+        form=options.output,
+        empty="no blueprint is active; push one to main: blueprints/<name>.yaml",
+    )
