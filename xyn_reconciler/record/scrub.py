@@ -77,7 +77,7 @@ class Scrub:
         event_id = uuid.UUID(line["event"]["event_id"])
         if event_id != self.event_id and event_id not in self.told:
             return line
-        left = line | {
+        left: dict[str, Any] = line | {
             "event": self.event(line["event"]),
             "runs": [
                 self.run(run) if uuid.UUID(run["run_id"]) in self.runs else run

@@ -18,7 +18,7 @@ from xyn_reconciler.desired.expression import ExpressionError
 from xyn_reconciler.desired.values import size
 from xyn_reconciler.model.artifact import Artifact
 from xyn_reconciler.model.capability import Footprint
-from xyn_reconciler.model.errors import StepError, TemporaryError
+from xyn_reconciler.model.errors import StepError, TemporaryError, UnavailableError, XynError
 from xyn_reconciler.model.ids import new_id
 from xyn_reconciler.model.run import PlanNode
 from xyn_reconciler.run import limits
@@ -136,6 +136,10 @@ def _run(
         _bounded(outputs)
     except StepError as error:
         return None, _failure(error)
+    except XynError as error:
+        # Of what it was lent: a store that is full, or bytes that are too many.
+        away = isinstance(error, UnavailableError)
+        return None, Failure(error.code, error.message, temporary=away, details=error.details)
     except Exception as error:  # an action's own fault must not end the worker
         logger.exception("action %s failed in a way it does not declare", task.action)
         message = f"{task.action} failed in a way it does not declare: {type(error).__name__}"

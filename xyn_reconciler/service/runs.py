@@ -2,7 +2,7 @@
 
 import datetime as dt
 import uuid
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from xyn_reconciler.desired.load import load
 from xyn_reconciler.model.dto import Page, RunCreateRequest, RunDto, StepDto
@@ -16,8 +16,12 @@ from xyn_reconciler.service.context import Context
 from xyn_reconciler.service.cursor import page
 from xyn_reconciler.store import dispatch, notice, outbox, runs
 from xyn_reconciler.store.database import Connection
+from xyn_reconciler.store.git import MAIN, Repository
 from xyn_reconciler.store.runs import NewRun
 from xyn_reconciler.trigger.consequences import tell_of
+
+_SHORTEST: Final = 7
+"""Digits that a commit's name is shortened to at most."""
 
 
 def start_run(
@@ -180,9 +184,19 @@ def resolve_step(
         return find_step(runs.list_steps(connection, run_id), run_id, step)
 
 
+def _commit_of(repository: Repository, revision: str, path: str) -> str | None:
+    """Find a commit by its name, a branch's, or the beginning of its name in a file's history."""
+    found = repository.resolve(revision) or repository.resolve(f"refs/heads/{revision}")
+    tip = repository.resolve(MAIN)
+    if found is None and tip is not None and len(revision) >= _SHORTEST:
+        commits = repository.log(tip, path=path, limit=1000)
+        found = next((one.sha for one in commits if one.sha.startswith(revision)), None)
+    return found
+
+
 def _plan_at(context: Context, plan: ExecutionPlan, revision: str) -> tuple[ExecutionPlan, str]:
     """Compile the blueprint as it stands at a revision, for this node as its run had it."""
-    commit = context.repository.resolve(revision)
+    commit = _commit_of(context.repository, revision, plan.path)
     if commit is None:
         raise NotFoundError(f"there is no revision {revision!r}")
     blob = context.repository.files(commit).get(plan.path)
@@ -191,7 +205,7 @@ def _plan_at(context: Context, plan: ExecutionPlan, revision: str) -> tuple[Exec
     loaded = load(plan.path, blob, context.repository.read(blob))
     if loaded.problems or loaded.document_id != plan.blueprint_id:
         raise ProblemsError(list(loaded.problems))
-    document: dict[str, Any] = loaded.document  # type: ignore[assignment]  # a blueprint is a mapping
+    document: dict[str, Any] = loaded.document
     steps = [*document["plan"], *(document.get("on_failure") or ())]
     prompts = {step["prompt_file"] for step in steps if step.get("prompt_file")}
     files = {path: context.repository.read_path(commit, path) or b"" for path in prompts}

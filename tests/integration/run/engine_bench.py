@@ -1,14 +1,16 @@
 """A worker on a real database, and a way to start blueprints without Git."""
 
 import datetime as dt
+import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from xyn_reconciler.action.context import Action, ActionContext
 from xyn_reconciler.action.registry import installed_actions
 from xyn_reconciler.model.capability import ActionSpec
 from xyn_reconciler.model.dto import RunDto, StepDto
+from xyn_reconciler.model.errors import NotFoundError
 from xyn_reconciler.model.event import Event
 from xyn_reconciler.model.principal import OPERATOR, Principal
 from xyn_reconciler.model.redaction import Redactor
@@ -16,7 +18,7 @@ from xyn_reconciler.model.run import PlanNode
 from xyn_reconciler.run import gate
 from xyn_reconciler.run.compile import compile_run
 from xyn_reconciler.run.worker import Worker, utc_now
-from xyn_reconciler.store import artifact_rows, runs
+from xyn_reconciler.store import artifact_rows, dispatch, runs
 from xyn_reconciler.store import events as event_store
 from xyn_reconciler.store.artifacts import ArtifactStore
 from xyn_reconciler.store.database import Connection, Database
@@ -50,6 +52,8 @@ class Bench:
         self.actions: dict[str, Action] = dict(installed_actions())
         self.egress: tuple[str, ...] = ()
         self.workers: list[Worker] = []
+        self.blueprints: dict[str, dict[str, Any]] = {}
+        """What ``blueprints.run`` can start, by id."""
         self.late = dt.timedelta()
         """How far the worker's clock is ahead of the real one."""
 
@@ -70,17 +74,18 @@ class Bench:
             name=name,
             clock=self.now,
             jitter=lambda: 0.0,
+            launch=self.launch,
             **options,
         )
         self.workers.append(worker)
         return worker
 
-    def start(
+    def new_run(
         self,
         document: dict[str, Any],
-        inputs: dict[str, Any] | None = None,
+        inputs: dict[str, Any],
         **more: Any,  # noqa: ANN401 - fields of NewRun
-    ) -> uuid.UUID:
+    ) -> NewRun:
         document = {"id": "bp.test", **document}
         compiled = compile_run(
             document,
@@ -89,25 +94,61 @@ class Bench:
             files={},
             node=PlanNode(id="seed", env_id="local", stage="dev", egress=self.egress),
             event=None,
-            given=inputs or {},
+            given=inputs,
         )
-        run = NewRun(
-            run_id=uuid.uuid4(),
-            name="test",
-            blueprint_id="bp.test",
-            revision="r1",
-            plan=compiled.plan,
-            plan_digest=compiled.digest,
-            created_at=self.now(),
-            actor="operator",
-            correlation_id="c1",
-            inputs=compiled.inputs,
-            error=compiled.error,
-            **more,
-        )
+        fields: dict[str, Any] = {
+            "run_id": uuid.uuid4(),
+            "name": "test",
+            "blueprint_id": document["id"],
+            "revision": "r1",
+            "plan": compiled.plan,
+            "plan_digest": compiled.digest,
+            "created_at": self.now(),
+            "actor": "operator",
+            "correlation_id": "c1",
+            "inputs": compiled.inputs,
+            "error": compiled.error,
+            "concurrency_key": compiled.concurrency_key,
+        }
+        return NewRun(**(fields | more))
+
+    def start(
+        self,
+        document: dict[str, Any],
+        inputs: dict[str, Any] | None = None,
+        **more: Any,  # noqa: ANN401 - fields of NewRun
+    ) -> uuid.UUID:
+        run = self.new_run(document, inputs or {}, **more)
         with self.database.begin() as connection:
             runs.insert_runs(connection, [run])
+            if run.error is None:
+                dispatch.enqueue(connection, run.run_id)
         return run.run_id
+
+    def wait_for(self, come_true: Callable[[], bool]) -> None:
+        """Wait until something is so; half a minute is far more than it takes."""
+        until = time.monotonic() + 30
+        while not come_true():
+            assert time.monotonic() < until, "it did not come true"
+            time.sleep(0.02)
+
+    def launch(
+        self,
+        connection: Connection,
+        blueprint_id: str,
+        given: Mapping[str, Any],
+        *,
+        actor: str,  # noqa: ARG002 - as LaunchRun has it
+        correlation_id: str,  # noqa: ARG002 - as LaunchRun has it
+        run_id: uuid.UUID,
+    ) -> uuid.UUID:
+        """Start one of ``blueprints``, as intake does."""
+        if blueprint_id not in self.blueprints:
+            raise NotFoundError(f"no blueprint {blueprint_id!r} is active here")
+        run = self.new_run(self.blueprints[blueprint_id], dict(given), run_id=run_id)
+        runs.insert_runs(connection, [run])
+        dispatch.enqueue(connection, run_id)
+        return run_id
 
     def run(self, document: dict[str, Any], inputs: dict[str, Any] | None = None) -> RunDto:
         """Start a blueprint and take it as far as it goes."""

@@ -282,18 +282,19 @@ def test_a_gate_that_is_decided_while_another_step_runs_is_taken_up_at_once(benc
     assert bench.shown(run_id).status == "completed"
 
 
-def test_the_sweep_finds_what_lost_its_job_and_nothing_twice(bench: Bench) -> None:
+def test_a_run_that_lost_its_job_is_found_by_whoever_looks(bench: Bench) -> None:
     forgotten = bench.start({"plan": [{"id": "one", "kind": "transform"}]})
     bench.run({"plan": [{"id": "gate", "kind": "gate", "mode": "manual"}]})
 
     with bench.database.begin() as connection:
-        young = sweep(connection, bench.now())
+        connection.execute(text("DELETE FROM procrastinate_jobs"))
+        young = runs.due(connection, now=bench.now(), limit=10)
         bench.late += dt.timedelta(seconds=30)
-        found = runs.runnable(connection, now=bench.now(), limit=10)
+        found = runs.due(connection, now=bench.now(), limit=10)
         first, second = sweep(connection, bench.now()), sweep(connection, bench.now())
 
-    assert young == 0
-    assert found == [(forgotten, 0)]
+    assert young == []
+    assert found == [forgotten]
     assert (first, second) == (1, 0)
 
 
@@ -309,3 +310,20 @@ def test_a_fault_of_our_own_fails_the_run_instead_of_coming_again(
     run = bench.shown(run_id)
     assert run.error is not None
     assert (run.status, run.error["code"]) == ("failed", "internal_error")
+
+
+@pytest.mark.crash
+def test_a_worker_that_was_killed_hands_its_run_over_by_its_lease(
+    bench: Bench, crashing: Crashing
+) -> None:
+    run_id = bench.start({"plan": [action("one", idempotency_key="k")]})
+    assert crashing.advance(run_id, "step.effect") == -signal.SIGKILL
+    stop = threading.Event()
+    worker = threading.Thread(target=bench.worker("next").work, args=(stop,))
+
+    worker.start()
+    bench.wait_for(lambda: bench.shown(run_id).status == "completed")
+    stop.set()
+    worker.join(20)
+
+    assert attempts(bench, run_id) == ["interrupted", "completed"]

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from tests.integration.run.engine_bench import Bench, Tool
 from xyn_reconciler.action.context import ActionContext
 from xyn_reconciler.model.dto import RunDto
 from xyn_reconciler.model.errors import PermanentError, TemporaryError
 from xyn_reconciler.run import limits
+from xyn_reconciler.store import gates, runs
 
 
 def transform(key: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - keys of a step
@@ -261,3 +263,148 @@ def test_http_call_reaches_the_outside_only_where_egress_allows(bench: Bench) ->
     assert run.error is not None
     assert run.error["code"] == "egress_denied"
     assert 'egress: {allow: ["127.0.0.1:9"]}' in run.error["message"]
+
+
+def test_steps_run_from_top_to_bottom_where_they_say_nothing_about_needs(bench: Bench) -> None:
+    seen: list[str] = []
+
+    def note(inputs: Mapping[str, Any], _context: ActionContext) -> dict[str, Any]:
+        seen.append(inputs["key"])
+        return {}
+
+    bench.actions["demo.act"] = Tool("demo.act", note)
+
+    bench.run({"plan": [act(key, **{"with": {"key": key}}) for key in ("c", "a", "b")]})
+
+    assert seen == ["c", "a", "b"]
+
+
+def test_on_timeout_tries_again_after_a_timeout_alone(bench: Bench) -> None:
+    errors = iter([TemporaryError("timeout", "too slow"), TemporaryError("connection", "gone")])
+
+    def fail(_inputs: Mapping[str, Any], _context: ActionContext) -> dict[str, Any]:
+        raise next(errors)
+
+    bench.actions["demo.act"] = tool = Tool("demo.act", fail)
+    retry = {"max_attempts": 3, "delay": "1ms", "on": "timeout"}
+
+    run_id = bench.run({"plan": [act("a", retry=retry)]}).run_id
+    time.sleep(0.01)
+    bench.worker().advance(run_id)
+
+    error = bench.shown(run_id).error
+    assert error is not None
+    assert (len(tool.calls), error["code"]) == (2, "connection")
+
+
+def test_a_delay_doubles_up_to_max_delay_where_backoff_is_exponential(bench: Bench) -> None:
+    def fail(_inputs: Mapping[str, Any], _context: ActionContext) -> dict[str, Any]:
+        raise TemporaryError("connection", "gone")
+
+    bench.actions["demo.act"] = Tool("demo.act", fail)
+    retry = {"max_attempts": 4, "delay": "10s", "backoff": "exponential", "max_delay": "30s"}
+    run_id = bench.run({"plan": [act("a", retry=retry)]}).run_id
+
+    delays = []
+    for _ in range(3):
+        with bench.database.begin() as connection:
+            due_at = connection.execute(
+                text("SELECT available_at FROM steps WHERE run_id = :run"), {"run": run_id}
+            ).scalar_one()
+        delays.append(round((due_at - bench.now()).total_seconds()))
+        bench.late += due_at - bench.now() + dt.timedelta(milliseconds=1)
+        bench.worker().advance(run_id)
+
+    assert delays == [10, 20, 30]
+    assert bench.shown(run_id).status == "failed"
+
+
+def test_an_attempt_is_a_record_of_its_own(bench: Bench) -> None:
+    errors = iter([TemporaryError("connection", "gone"), None])
+
+    def flaky(_inputs: Mapping[str, Any], _context: ActionContext) -> dict[str, Any]:
+        error = next(errors)
+        if error is not None:
+            raise error
+        return {"ok": True}
+
+    bench.actions["demo.act"] = Tool("demo.act", flaky)
+    step = act("a", retry={"max_attempts": 2, "delay": "1ms"}, idempotency_key="k")
+    run_id = bench.run({"plan": [step]}).run_id
+    time.sleep(0.01)
+    bench.worker().advance(run_id)
+
+    with bench.database.begin() as connection:
+        rows = connection.execute(
+            text(
+                "SELECT number, a.status, idempotency_key, a.error ->> 'code' FROM attempts a"
+                " JOIN steps USING (step_id) WHERE run_id = :run ORDER BY number"
+            ),
+            {"run": run_id},
+        ).all()
+    assert [tuple(row) for row in rows] == [
+        (1, "failed", "k", "connection"),
+        (2, "completed", "k", None),
+    ]
+
+
+def test_a_failure_under_continue_on_error_counts_as_an_end_for_a_join(
+    bench: Bench, broken: Tool
+) -> None:
+    del broken
+    plan = [
+        act("a", needs=[], continue_on_error=True),
+        transform("b", needs=[], when="false"),
+        transform("c", needs=["a", "b"]),
+    ]
+
+    run = bench.run({"plan": plan})
+
+    assert statuses(bench, run) == {"a": "failed", "b": "skipped", "c": "completed"}
+
+
+def test_on_failure_does_not_run_after_a_cancel(bench: Bench) -> None:
+    gate = {"id": "ok", "kind": "gate", "mode": "manual"}
+    run = bench.run({"plan": [gate], "on_failure": [transform("tell")]})
+    with bench.database.begin() as connection:
+        runs.request_cancel(connection, run.run_id, by="ada", now=bench.now())
+
+    bench.worker().advance(run.run_id)
+
+    assert statuses(bench, run) == {"ok": "cancelled", "tell": "cancelled"}
+
+
+def test_a_run_keeps_the_plan_it_began_with(bench: Bench) -> None:
+    gate = {"id": "ok", "kind": "gate", "mode": "manual"}
+    old = bench.run({"plan": [gate, transform("end", set={"n": 1})], "outputs": {"n": None}})
+
+    bench.run({"plan": [gate, transform("end", set={"n": 2})]})
+    bench.decide(old.run_id, "ok", "approved")
+    bench.worker("another").advance(old.run_id)
+
+    assert bench.shown(old.run_id).outputs == {"n": 1}
+
+
+def test_a_gate_of_vars_and_defaults_takes_vars_and_no_defaults(bench: Bench) -> None:
+    document = {
+        "vars": {"greeting": "hello"},
+        "defaults": {"timeout": "1s", "retry": {"max_attempts": 9}},
+        "plan": [
+            {"id": "ok", "kind": "gate", "mode": "manual", "when": "vars.greeting == 'hello'"},
+        ],
+    }
+
+    run = bench.run(document)
+    with bench.database.begin() as connection:
+        gate = gates.list_gates(connection, limit=1)[0]
+
+    assert run.wait_reason == "gate"
+    assert gate.expires_at is None
+
+
+def test_a_value_that_is_one_expression_keeps_its_type(bench: Bench) -> None:
+    step = transform("a", set={"whole": "{{ [1, 2] }}", "part": "n {{ [1, 2] }}"})
+
+    run = bench.run({"plan": [step]})
+
+    assert bench.steps(run.run_id)["a"].outputs == {"whole": [1, 2], "part": "n [1, 2]"}
