@@ -11,7 +11,7 @@ from xyn_reconciler.run import limits
 from xyn_reconciler.run.execute import Outcome, Task
 from xyn_reconciler.run.retry import Failure
 
-Word: TypeAlias = "tuple[Grip, Outcome | None]"
+Word: TypeAlias = tuple["Grip", "Outcome | None"]
 """Something for the worker's thread: an outcome, or ``None``: look again, something changed."""
 
 
