@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import Any, Literal
 
 import flask
+from pydantic import ValidationError
 from werkzeug.wrappers import Response
 
 from flask_ui import forms, requests
@@ -19,6 +20,7 @@ from xyn_reconciler.model.dto import (
     BlueprintDto,
     GateDecisionRequest,
     GateDto,
+    ResolveRequest,
     RunCreateRequest,
     StepDto,
 )
@@ -157,6 +159,36 @@ def cancel(run_id: uuid.UUID) -> Response:
     requests.form()
     try:
         service.cancel_run(context(), actor(), run_id)
+    except XynError as error:
+        return _run_page(run_id, error.http_status, error.message)
+    return _to_run(run_id)
+
+
+@runs.post("/<uuid:run_id>/rerun")
+def rerun(run_id: uuid.UUID) -> Response:
+    """Run it again, from the start or from a step, and show the new run."""
+    given = requests.form()
+    try:
+        new = service.rerun_run(
+            context(),
+            actor(),
+            run_id,
+            from_step=given.get("from_step") or None,
+            correlation_id=flask.g.correlation_id,
+        )
+    except XynError as error:
+        return _run_page(run_id, error.http_status, error.message)
+    return _to_run(new.run_id)
+
+
+@runs.post("/<uuid:run_id>/steps/<name:step>/resolve")
+def resolve(run_id: uuid.UUID, step: str) -> Response:
+    """Say what becomes of an interrupted step."""
+    try:
+        chosen = ResolveRequest.model_validate({"resolution": requests.form().get("resolution")})
+        service.resolve_step(context(), actor(), run_id, step, chosen.resolution)
+    except ValidationError:
+        return _run_page(run_id, 422, "choose retry, done or fail")
     except XynError as error:
         return _run_page(run_id, error.http_status, error.message)
     return _to_run(run_id)

@@ -15,6 +15,8 @@ from xyn_reconciler.model.dto import (
     GateDecisionRequest,
     GateDto,
     Page,
+    RerunRequest,
+    ResolveRequest,
     RunCreateRequest,
     RunDto,
     StepDto,
@@ -62,6 +64,25 @@ def get_run(run_id: uuid.UUID) -> Answer:
 
 def cancel_run(run_id: uuid.UUID) -> Answer:
     return runs.cancel_run(context(), actor(), run_id)
+
+
+def rerun(run_id: uuid.UUID) -> Answer:
+    request = requests.json_model(RerunRequest, optional=True)
+    run = runs.rerun_run(
+        context(),
+        actor(),
+        run_id,
+        from_step=request.from_step,
+        revision=request.revision,
+        fresh=request.fresh,
+        correlation_id=flask.g.correlation_id,
+    )
+    return run, 201
+
+
+def resolve_step(run_id: uuid.UUID, step: str) -> Answer:
+    request = requests.json_model(ResolveRequest)
+    return runs.resolve_step(context(), actor(), run_id, step, request.resolution)
 
 
 def list_steps(run_id: uuid.UUID) -> Answer:
@@ -142,6 +163,27 @@ OPERATIONS: Final = (
         tag="runs",
         view=cancel_run,
         answers={200: RunDto},
+        errors=(409,),
+    ),
+    Operation(
+        method="POST",
+        path="/runs/{run_id}/rerun",
+        summary="Run it again: from the start or a step, on its own revision or another.",
+        tag="runs",
+        view=rerun,
+        body=json_body(RerunRequest),
+        body_required=False,
+        answers={201: RunDto},
+        errors=(409,),
+    ),
+    Operation(
+        method="POST",
+        path="/runs/{run_id}/steps/{step}/resolve",
+        summary="Say what becomes of an interrupted step: retry, done or fail.",
+        tag="runs",
+        view=resolve_step,
+        body=json_body(ResolveRequest),
+        answers={200: StepDto},
         errors=(409,),
     ),
     Operation(

@@ -236,6 +236,21 @@ def _add_run_commands(runs: _Commands) -> None:
         command = runs.add(name, f"runs:{name}", summary)
         command.add_argument("run_id", metavar="RUN", help=_ID)
         _add_form(command)
+    rerun = runs.add("rerun", "runs:rerun", "run it again, from the start or from a step")
+    rerun.add_argument("run_id", metavar="RUN", help=_ID)
+    rerun.add_argument(
+        "--from", dest="from_step", metavar="STEP", help="the first step to do again"
+    )
+    rerun.add_argument("--revision", metavar="REV", help="another revision than its own")
+    rerun.add_argument(
+        "--fresh", action="store_true", help="new idempotency keys: effects may happen again"
+    )
+    _add_form(rerun)
+    resolve = runs.add("resolve", "runs:resolve", "say what becomes of an interrupted step")
+    resolve.add_argument("run_id", metavar="RUN", help=_ID)
+    resolve.add_argument("step", metavar="STEP", help="the step's id in the plan, or its uuid")
+    resolve.add_argument("resolution", choices=("retry", "done", "fail"))
+    _add_form(resolve)
 
 
 def _add_gate_commands(gates: _Commands) -> None:

@@ -156,6 +156,21 @@ class GateDto(_Dto):
     approvals: list[ApprovalDto] = Field(default_factory=list)
 
 
+class RerunRequest(_Dto):
+    """Which part of a run to do again, and on which revision; everything by default."""
+
+    from_step: Words | None = Field(default=None, max_length=200)
+    revision: Words | None = Field(default=None, max_length=200)
+    fresh: bool = False
+    """New idempotency keys: effects that the first run had may happen again."""
+
+
+class ResolveRequest(_Dto):
+    """What becomes of an interrupted step."""
+
+    resolution: Literal["retry", "done", "fail"]
+
+
 class GateDecisionRequest(_Dto):
     """``effect_digest``, where given, must be the gate's present one.
 

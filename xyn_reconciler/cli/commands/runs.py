@@ -74,6 +74,28 @@ def cancel(options: argparse.Namespace) -> None:
     print_one(client.post(f"/runs/{run_id}/cancel"), name="run_id", form=options.output)
 
 
+def rerun(options: argparse.Namespace) -> None:
+    client = Client(find_url(options.home))
+    run_id = find_id(client, "runs", "run_id", options.run_id)
+    body = {
+        "from_step": options.from_step,
+        "revision": options.revision,
+        "fresh": options.fresh,
+    }
+    run = client.post(f"/runs/{run_id}/rerun", body)
+    remark(f"runs again at revision {run['revision']}")
+    print_one(run, name="run_id", form=options.output)
+
+
+def resolve(options: argparse.Namespace) -> None:
+    client = Client(find_url(options.home))
+    run_id = find_id(client, "runs", "run_id", options.run_id)
+    step = client.post(
+        f"/runs/{run_id}/steps/{segment(options.step)}/resolve", {"resolution": options.resolution}
+    )
+    print_one(step, name="step_id", form=options.output)
+
+
 def watch(options: argparse.Namespace) -> int:
     """Follow a run; 0 when it completed, 1 when it failed or was cancelled."""
     client = Client(find_url(options.home))
@@ -116,5 +138,7 @@ def _typed(inputs: dict[str, Any], name: str, text: str) -> Any:  # noqa: ANN401
 def _hint(run_id: str, run: dict[str, Any], steps: list[dict[str, Any]]) -> None:
     """Name the command that lets a waiting run go on."""
     for step in steps:
+        if run["status"] == "waiting" and step["status"] == "interrupted":
+            remark(f"asks a person: xynctl run resolve {run_id} {step['key']} retry|done|fail")
         if run["status"] == "waiting" and step["kind"] == "gate" and step["status"] == "waiting":
             remark(f"waits for a person: xynctl gate approve {run_id} {step['key']}")
