@@ -283,7 +283,7 @@ class Application:
     def _skip(self, key: str, reason: str) -> None:
         self.journal.end(key, StepStatus.SKIPPED, self.now)
         self.journal.tell_step(StepSkipped, key, self.now, reason=reason)
-        self.journal.log(self.now, f"skipped: {reason}", step=key, plain=True)
+        self.journal.log(self.now, f"skipped: {reason}", step=key)
 
     def _took(self, key: str, seconds: float) -> None:
         self.journal.use(key, "wall_ms", round(seconds * 1000, 3), "ms", self.now)
@@ -296,7 +296,7 @@ class Application:
         outputs = self.journal.redactor.value(outputs)
         self.journal.end(key, StepStatus.COMPLETED, self.now, outputs=outputs)
         self.journal.tell_step(StepCompleted, key, self.now)
-        self.journal.log(self.now, "completed", step=key, plain=True)
+        self.journal.log(self.now, "completed", step=key)
 
     def _fail(self, key: str, error: dict[str, Any], outputs: Any = None) -> None:  # noqa: ANN401 - any JSON value
         self._count(key)
@@ -701,7 +701,7 @@ class Application:
                 ),
                 self.now,
             )
-        journal.log(self.now, f"the run has ended: {finish.status}", plain=True)
+        journal.log(self.now, f"the run has ended: {finish.status}")
         journal.keep_log(self._artifacts, self.now)
         journal.changes.record = True
         journal.give_back()

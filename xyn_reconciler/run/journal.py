@@ -132,7 +132,6 @@ class Journal:
         } | {"outputs": None, "completed_at": None}
         self._step_ids: dict[str, uuid.UUID] = {}
         self._lines: list[tuple[dt.datetime, str | None, str]] = []
-        self._says_something = False
         self._used: dict[tuple[str, str], dict[str, Any]] = {}
         self._kept = self._state()
 
@@ -332,12 +331,9 @@ class Journal:
             "occurred_at": now,
         }
 
-    def log(
-        self, now: dt.datetime, message: str, *, step: str | None = None, plain: bool = False
-    ) -> None:
-        """Add a line to the run's log; ``plain`` where the run's events say as much."""
+    def log(self, now: dt.datetime, message: str, *, step: str | None = None) -> None:
+        """Add a line to the run's log."""
         self._lines.append((now, step, message))
-        self._says_something |= not plain
 
     # ── writing ──────────────────────────────────────────────────────────────────────────────────
 
@@ -406,12 +402,7 @@ class Journal:
             self.tell(data, now, key=key, resource=artifact.artifact_id)
 
     def keep_log(self, store: ArtifactStore, now: dt.datetime) -> None:
-        """Store the log so far as the run's artifact; every step of it points there.
-
-        A run whose steps had nothing to say has no log.
-        """
-        if not self._says_something and self.log_before is None:
-            return
+        """Store the log so far as the run's artifact; every step of it points there (seed 32.1)."""
         try:
             sha256, length = self._stored_log(store)
         except OSError as error:
