@@ -18,7 +18,7 @@ from xyn_reconciler.reconcile.push import PushGate
 from xyn_reconciler.record.commit import Committer
 from xyn_reconciler.run.sweep import sweep
 from xyn_reconciler.service.context import Context
-from xyn_reconciler.store import dispatch, footprints
+from xyn_reconciler.store import footprints
 from xyn_reconciler.store.push_hook import HookServer, hook_socket, install_hooks
 from xyn_reconciler.trigger.schedule import Clockwork
 
@@ -118,7 +118,6 @@ def _make_months(context: Context) -> None:
 
 def _sweep(context: Context) -> None:
     with context.database.begin() as connection:
-        dispatch.sweep(connection)
         sweep(connection, context.clock())
 
 

@@ -1,46 +1,28 @@
-"""Wake-ups for runs: a port of three verbs behind procrastinate's queue in Postgres.
+"""Wake-ups for runs, in procrastinate's queue in Postgres.
 
 A job says "advance run X" and nothing else. Truth is in our own rows: a job
-that is lost, doubled or late does no harm, because ``advance`` claims the run
-first and a sweep finds runnable runs without a job.
+that is lost, doubled or late does no harm, because a worker claims the run
+first and looks for runnable runs by itself.
+
+The queue's tables, functions and notices are procrastinate's; its worker is
+not used. A claim takes the jobs of its runs in its own statement
+(:data:`TAKE`), which costs no round trip and leaves nothing of a dead worker.
 
 The trap: no job carries procrastinate's ``lock`` or ``queueing_lock``. With
 them a dead worker's job blocks its successor, and a second enqueue aborts the
 caller's transaction.
 """
 
-import asyncio
-import contextlib
 import datetime as dt
-import logging
-import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-import procrastinate
-import psycopg
-import psycopg_pool
-from procrastinate import exceptions as procrastinate_errors
 from sqlalchemy import text
 
 from xyn_reconciler.store.database import Connection, Database
 
 QUEUE = "xyn"
 TASK = "advance"
-
-POLLING_SECONDS = 0.5
-"""A chain of jobs met a lost wake-up in procrastinate 3.10; its own 5 s would show."""
-
-HEARTBEAT_SECONDS = 5.0
-STALLED_AFTER = dt.timedelta(seconds=20)
-"""A worker silent for so long is dead, or as good as: four heartbeats."""
-
-_STOP_SECONDS = 0.1
-_RECONNECT_SECONDS = 0.5
-
-logger = logging.getLogger(__name__)
 
 
 def enqueue(
@@ -110,100 +92,3 @@ def listen(database: Database, *, timeout: float) -> Iterator[None]:
 
 _CHANNEL = f"procrastinate_queue_v1#{QUEUE}"
 """Where procrastinate's trigger tells of a new job."""
-
-
-def work(
-    database_url: str,
-    advance: Callable[[uuid.UUID], None],
-    *,
-    concurrency: int,
-    stop: threading.Event,
-) -> None:
-    """Call ``advance`` for every job, in up to ``concurrency`` threads, until told to stop.
-
-    Returns when the calls under way have ended. An ``advance`` that raises is
-    logged and its job is gone, like any other. A database that goes away is
-    waited for. Runs an asyncio loop, so the calling thread must have none.
-    """
-    with Database(database_url) as database:
-        conninfo = database.conninfo
-    while not stop.is_set():
-        try:
-            asyncio.run(_work(conninfo, advance, concurrency, stop))
-        except (
-            procrastinate_errors.ConnectorException,
-            psycopg.OperationalError,
-            psycopg_pool.PoolTimeout,
-        ) as error:
-            logger.warning("the queue is away, trying again: %s", _cause(error))
-            stop.wait(_RECONNECT_SECONDS)
-
-
-def sweep(connection: Connection) -> int:
-    """Remove jobs that nobody works on any more, and finished ones; how many.
-
-    A worker that was only paused loses its job's row, nothing else: the run
-    is held by its claim.
-    """
-    dead = text(
-        "DELETE FROM procrastinate_workers WHERE last_heartbeat < now() - CAST(:silent AS interval)"
-    )
-    jobs = text(
-        "DELETE FROM procrastinate_jobs"
-        " WHERE status = 'doing' AND worker_id IS NULL OR status NOT IN ('todo', 'doing')"
-    )
-    connection.execute(dead, {"silent": STALLED_AFTER})
-    return connection.execute(jobs).rowcount
-
-
-async def _work(
-    conninfo: str,
-    advance: Callable[[uuid.UUID], None],
-    concurrency: int,
-    stop: threading.Event,
-) -> None:
-    app = procrastinate.App(
-        # One connection fetches and finishes; heartbeats must not queue behind it.
-        connector=procrastinate.PsycopgConnector(
-            conninfo=conninfo, min_size=1, max_size=min(concurrency, 4) + 1, timeout=10
-        )
-    )
-
-    @app.task(name=TASK, queue=QUEUE)
-    def run(run_id: str) -> None:
-        advance(uuid.UUID(run_id))
-
-    loop = asyncio.get_running_loop()
-    loop.set_exception_handler(_tell_what_was_lost)
-    with ThreadPoolExecutor(concurrency, thread_name_prefix="advance") as threads:
-        # The loop's own executor has as many threads as the machine has cores and four.
-        loop.set_default_executor(threads)
-        async with app.open_async():
-            worker = asyncio.create_task(
-                app.run_worker_async(
-                    queues=[QUEUE],
-                    concurrency=concurrency,
-                    fetch_job_polling_interval=POLLING_SECONDS,
-                    update_heartbeat_interval=HEARTBEAT_SECONDS,
-                    stalled_worker_timeout=STALLED_AFTER.total_seconds(),
-                    delete_jobs="always",
-                    install_signal_handlers=False,
-                )
-            )
-            while not stop.is_set() and not worker.done():
-                await asyncio.wait([worker], timeout=_STOP_SECONDS)
-            worker.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await worker
-
-
-def _tell_what_was_lost(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Say it in a line: the end of a job could not be written, or its row was swept away."""
-    error = context.get("exception")
-    what = _cause(error) if isinstance(error, Exception) else context["message"]
-    logger.warning("a job was left to the sweep: %s", what)
-
-
-def _cause(error: Exception) -> str:
-    """Give the first line of the database's own words, which procrastinate wraps."""
-    return str(error.__cause__ or error).strip().partition("\n")[0]
