@@ -149,8 +149,9 @@ def test_a_run_that_another_runs_end_started_is_never_dropped(
 def test_a_slot_that_fired_does_not_fire_again_and_missed_ones_do_as_they_say(
     world: World, new_database: NewDatabase, missed: str, fires: int
 ) -> None:
-    # Half past, so that three hours hold three slots.
-    world.late = dt.timedelta(minutes=30 - world.now().minute)
+    # The next half past (not the last: a node takes up no slot from before it was there), so that
+    # three hours hold three slots.
+    world.late = dt.timedelta(minutes=(30 - world.now().minute) % 60)
     world.push(**{"blueprints/clock.yaml": CLOCK.replace("MISSED", missed)})
     tick(world)
     world.late = world.late + dt.timedelta(minutes=30, seconds=-world.now().second)
