@@ -20,9 +20,10 @@ from xyn_reconciler.model.condition import Condition
 from xyn_reconciler.model.crash_point import crash_point
 from xyn_reconciler.model.errors import ConflictError, XynError
 from xyn_reconciler.model.redaction import Redactor
+from xyn_reconciler.record.audit import append_audit, audit_ref
 from xyn_reconciler.record.guard import guarded
 from xyn_reconciler.record.render import RUNS, held, month_ref, render
-from xyn_reconciler.store import desired, outbox, records
+from xyn_reconciler.store import audit, desired, outbox, records
 from xyn_reconciler.store.artifacts import ArtifactStore
 from xyn_reconciler.store.database import AdvisoryLock, Connection, Database, lock_in_transaction
 from xyn_reconciler.store.git import Repository
@@ -206,9 +207,14 @@ class Committer:
     def _drain(self, connection: Connection, waiting: Sequence[outbox.Waiting]) -> None:
         node = desired.read_node(connection)
         months = self._repository.refs(f"{RUNS}{self._node_id}/")
-        fresh = self._without_held(connection, waiting, node, months)
-        if fresh:
+        of_audit = [row for row in waiting if row.kind == "audit"]
+        of_records = [row for row in waiting if row.kind != "audit"]
+        tip = months[max(months)] if months else None
+        if fresh := self._without_held(connection, of_records, node, tip):
             self._write(connection, fresh, node, months)
+        tip = self._repository.resolve(audit_ref(self._node_id))
+        if fresh := self._without_held(connection, of_audit, node, tip):
+            self._write_audit(connection, fresh, node)
         outbox.done(connection, [row.id for row in waiting])
         if any(c.type == _BEHIND and c.status for c in node.conditions):
             desired.set_condition(connection, self._in_time())
@@ -218,12 +224,11 @@ class Committer:
         connection: Connection,
         waiting: Sequence[outbox.Waiting],
         node: desired.NodeState,
-        months: dict[str, str],
+        tip: str | None,
     ) -> list[outbox.Waiting]:
         """Mark what the newest commit holds already (after a kill); give the rest."""
-        if not months:
+        if not waiting or tip is None:
             return list(waiting)
-        tip = months[max(months)]
         ids = held(self._repository.commit(tip).trailer_values("Outbox"), node.database_id)
         inside = [row for row in waiting if any(row.id in each for each in ids)]
         _mark(connection, inside, tip)
@@ -261,6 +266,21 @@ class Committer:
         commit = self._append(month_ref(self._node_id, now, months), files, batch.message, now)
         crash_point("record.committed")
         _mark(connection, waiting, commit)
+
+    def _write_audit(
+        self, connection: Connection, waiting: Sequence[outbox.Waiting], node: desired.NodeState
+    ) -> None:
+        entries = audit.read(connection, _subjects(waiting, "audit"))
+        if entries:
+            commit = append_audit(
+                self._repository,
+                self._node_id,
+                entries,
+                now=self._clock(),
+                redactor=self._redactor,
+                outbox=(node.database_id, [row.id for row in waiting]),
+            )
+            _mark(connection, waiting, commit)
 
     def _append(self, ref: str, files: dict[str, bytes], message: str, now: dt.datetime) -> str:
         while True:
@@ -324,3 +344,5 @@ def _subjects(waiting: Sequence[outbox.Waiting], kind: str) -> list[uuid.UUID]:
 def _mark(connection: Connection, waiting: Sequence[outbox.Waiting], commit: str) -> None:
     for kind in ("run", "event", "artifact"):
         records.mark_recorded(connection, kind, _subjects(waiting, kind), commit)
+    if entries := _subjects(waiting, "audit"):
+        audit.mark_recorded(connection, entries, commit)

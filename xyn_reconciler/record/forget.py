@@ -14,9 +14,11 @@ go with the maintenance (:mod:`~xyn_reconciler.store.git_purge`).
 import datetime as dt
 import json
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, Final
 
+from xyn_reconciler.model.audit import AuditEntry
 from xyn_reconciler.model.crash_point import crash_point
 from xyn_reconciler.model.errors import ConflictError, NotFoundError
 from xyn_reconciler.model.event import isoformat
@@ -25,7 +27,7 @@ from xyn_reconciler.record.audit import append_audit
 from xyn_reconciler.record.commit import WRITING, Committer
 from xyn_reconciler.record.read import commits, months_by_node, read_segment
 from xyn_reconciler.record.scrub import Scrub
-from xyn_reconciler.store import desired, forgetting, git_purge, records
+from xyn_reconciler.store import audit, desired, forgetting, git_purge, records
 from xyn_reconciler.store.artifacts import ArtifactStore
 from xyn_reconciler.store.database import Connection, Database, lock_in_transaction
 from xyn_reconciler.store.git import Commit, ObjectMissingError, Repository
@@ -74,7 +76,8 @@ def forget(
             subjects = {event_id} | scrub.runs | scrub.told
             if forgetting.wait_for_a_record(connection, subjects):
                 continue
-            _forget(connection, repository, artifacts, node_id, scrub, now)
+            note = partial(_note, connection, repository, node_id, redactor)
+            _forget(connection, repository, artifacts, node_id, scrub, note)
             done = True
 
 
@@ -108,7 +111,7 @@ def _forget(
     artifacts: ArtifactStore,
     node_id: str,
     scrub: Scrub,
-    now: dt.datetime,
+    note: Callable[[AuditEntry], None],
 ) -> None:
     marks = forgetting.recorded_in(connection, {scrub.event_id} | scrub.told, scrub.runs)
     wanted = set(_segments(repository, marks))
@@ -117,10 +120,22 @@ def _forget(
     _refuse_foreign(repository, connection, scrub, own)
     where: dict[str, str] = {}
     for ref, chain in chains.items():
-        where |= _rewrite_month(repository, node_id, ref, chain, wanted, scrub, now)
+        where |= _rewrite_month(repository, ref, chain, wanted, scrub, note)
     crash_point("forget.rewritten")
     _move_marks(connection, repository, where)
     _scrub_rows(connection, artifacts, scrub)
+
+
+def _note(
+    connection: Connection,
+    repository: Repository,
+    node_id: str,
+    redactor: Redactor,
+    entry: AuditEntry,
+) -> None:
+    """Not by the outbox: the entry has to be there before the month's ref moves."""
+    commit = append_audit(repository, node_id, [entry], now=entry.at, redactor=redactor)
+    audit.put_recorded(connection, [(entry, commit)])
 
 
 def _chain(repository: Repository, ref: str) -> Chain:
@@ -148,12 +163,11 @@ def _refuse_foreign(
 
 def _rewrite_month(
     repository: Repository,
-    node_id: str,
     ref: str,
     chain: Chain,
     wanted: set[str],
     scrub: Scrub,
-    now: dt.datetime,
+    note: Callable[[AuditEntry], None],
 ) -> dict[str, str]:
     """Write a month anew where it holds what is to be forgotten; segment to commit afterwards."""
     runs = {str(run_id) for run_id in scrub.runs}
@@ -173,20 +187,17 @@ def _rewrite_month(
     moved: dict[str, str] = {}
     if files:
         moved = rewrite(repository.path, chain, files)
-        git_purge.ask(repository.path, now)
-        append_audit(
-            repository,
-            node_id,
-            {
-                "kind": "event.forget",
-                "event_id": str(scrub.event_id),
-                "by": scrub.tombstone["by"],
-                "at": scrub.tombstone["at"],
-                "ref": ref,
-                "old_tip": tip,
-                "new_tip": moved[tip],
-            },
-            now=now,
+        at = dt.datetime.fromisoformat(scrub.tombstone["at"])
+        git_purge.ask(repository.path, at)
+        entry = {"ref": ref, "old_tip": tip, "new_tip": moved[tip]}
+        note(
+            AuditEntry(
+                kind="event.forgotten",
+                actor=scrub.tombstone["by"],
+                at=at,
+                subject=str(scrub.event_id),
+                entry=entry,
+            )
         )
         crash_point("forget.audited")
         # Nobody else writes here while the lock is held; if somebody did, this says so.

@@ -31,6 +31,7 @@ from xyn_reconciler.store.git_objects import (
     ObjectMissingError,
     ObjectReader,
     ObjectTooLargeError,
+    object_name,
     sync_folder,
 )
 from xyn_reconciler.store.git_refs import Refs
@@ -234,6 +235,16 @@ class Repository:
         """Bytes of a blob, without reading it."""
         return self._objects.size(blob)[1]
 
+    def verified(self, sha: str) -> bytes:
+        """The content of any object, read past what is remembered and compared with its name.
+
+        Raises :class:`CorruptObjectError`, :class:`ObjectMissingError`, ``OSError``.
+        """
+        kind, content = self._objects.read(sha)
+        if object_name(kind, content) != sha:
+            raise CorruptObjectError(f"object {sha} has another content than its name says")
+        return content
+
     def read_path(self, revision: str, path: str) -> bytes | None:
         """The file at ``path`` of a revision (commit or full ref name); None if there is none."""
         sha = self.resolve(revision)
@@ -317,23 +328,13 @@ class Repository:
         """
         return self._write(ref, expected, files, message, author, now, only_new=True)
 
-    def commit_tree(
-        self,
-        ref: str,
-        *,
-        expected: str | None,
-        tree: str,
-        parents: Sequence[str],
-        message: str,
-        author: str,
-        now: dt.datetime,
+    def write_commit(
+        self, *, tree: str, parents: Sequence[str], message: str, author: str, now: dt.datetime
     ) -> str:
-        """As :meth:`commit_files`, of a tree (of a merge) that is here, with these parents."""
+        """Write a commit that no ref names yet, durably; :meth:`update_ref` may move one to it."""
         batch = ObjectBatch()
-        content = serialize_commit(tree, parents, message, author, now)
-        sha = batch.add(COMMIT, content).hex()
+        sha = batch.add(COMMIT, serialize_commit(tree, parents, message, author, now)).hex()
         batch.write(self.path / "objects")
-        self._refs.swap(ref, expected, sha)
         return sha
 
     def _write(

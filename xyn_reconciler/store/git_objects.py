@@ -24,6 +24,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from dulwich.errors import ApplyDeltaError
 from dulwich.object_format import SHA1
 from dulwich.pack import apply_delta, pack_object_header, write_pack_index_v2
 
@@ -241,7 +242,7 @@ class ObjectReader:
                 # Repacked away between the look at its index and its first use.
                 self._forget(name)
                 continue
-            except (IndexError, struct.error, zlib.error, ValueError) as error:
+            except (IndexError, struct.error, zlib.error, ValueError, ApplyDeltaError) as error:
                 raise CorruptObjectError(
                     f"object {raw.hex()} cannot be read: pack {name} is damaged"
                 ) from error
@@ -319,8 +320,7 @@ class ObjectBatch:
 
     def add(self, kind: int, content: bytes) -> bytes:
         """Take one object; returns its raw (20 byte) name."""
-        header = b"%s %d\0" % (_TYPE_NAMES[kind], len(content))
-        sha = hashlib.sha1(header + content, usedforsecurity=False).digest()
+        sha = bytes.fromhex(object_name(kind, content))
         self._objects.setdefault(sha, (kind, content))
         return sha
 
@@ -376,6 +376,12 @@ class _Fresh:
                 self._temporary.rename(self._target)
         finally:
             self._temporary.unlink(missing_ok=True)
+
+
+def object_name(kind: int, content: bytes) -> str:
+    """The name that Git gives an object."""
+    header = b"%s %d\0" % (_TYPE_NAMES[kind], len(content))
+    return hashlib.sha1(header + content, usedforsecurity=False).hexdigest()
 
 
 def sync_folder(folder: Path) -> None:

@@ -16,7 +16,7 @@ from xyn_reconciler.store.database import Connection
 from xyn_reconciler.store.notice import OUTBOX, notify
 from xyn_reconciler.store.tables import OutboxRow
 
-Kind = Literal["run", "event", "artifact"]
+Kind = Literal["run", "event", "artifact", "audit"]
 
 
 @dataclass(frozen=True, slots=True)

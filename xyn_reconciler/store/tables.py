@@ -318,3 +318,109 @@ class FootprintRow(Base):
     """What policies look at (seed 5.3.4)."""
     dims: Mapped[Json | None]
     occurred_at: Mapped[dt.datetime] = mapped_column(primary_key=True)
+
+
+class AuditRow(Base):
+    """A privileged decision or a move of a ref; the chain on ``refs/xyn/audit`` is the truth."""
+
+    __tablename__ = "audit"
+    audit_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    at: Mapped[dt.datetime]
+    kind: Mapped[str]
+    """``ref.accepted``, ``review.opened``, ``policy.decided`` ..."""
+    actor: Mapped[str]
+    subject: Mapped[str | None]
+    """What it is about: a ref, a draft's id, a run's id, a principal."""
+    entry: Mapped[Json]
+    record_commit: Mapped[str | None]
+
+
+class ReviewRow(Base):
+    """A draft branch under review."""
+
+    __tablename__ = "reviews"
+    draft_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    kind: Mapped[str]
+    status: Mapped[str]
+    """``draft``, ``validated`` (its newest iteration passed its checks) or ``promoted``."""
+    head: Mapped[str]
+    iteration: Mapped[int]
+    author: Mapped[str]
+    run_id: Mapped[uuid.UUID | None]
+    notes: Mapped[str | None]
+    created_at: Mapped[dt.datetime]
+    updated_at: Mapped[dt.datetime]
+    promoted_commit: Mapped[str | None]
+    closed_at: Mapped[dt.datetime | None]
+
+
+class ReviewIterationRow(Base):
+    """One head that the branch of a draft had."""
+
+    __tablename__ = "review_iterations"
+    draft_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    iteration: Mapped[int] = mapped_column(primary_key=True)
+    head: Mapped[str]
+    author: Mapped[str]
+    created_at: Mapped[dt.datetime]
+
+
+class ReviewCheckRow(Base):
+    """What one check found of one iteration."""
+
+    __tablename__ = "review_checks"
+    draft_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    iteration: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    status: Mapped[str]
+    """``running``, ``passed``, ``failed``, ``skipped`` or ``interrupted``."""
+    summary: Mapped[str | None]
+    report: Mapped[Any | None]
+    artifact_id: Mapped[uuid.UUID | None]
+    main: Mapped[str]
+    started_at: Mapped[dt.datetime]
+    completed_at: Mapped[dt.datetime | None]
+
+
+class ReviewCommentRow(Base):
+    """What somebody said of a draft, or of a line in it."""
+
+    __tablename__ = "review_comments"
+    comment_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    draft_id: Mapped[uuid.UUID]
+    iteration: Mapped[int]
+    path: Mapped[str | None]
+    line: Mapped[int | None]
+    author: Mapped[str]
+    text: Mapped[str]
+    created_at: Mapped[dt.datetime]
+
+
+class ReviewDecisionRow(Base):
+    """A yes or a no to exactly what a draft's promotion would change."""
+
+    __tablename__ = "review_decisions"
+    decision_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    draft_id: Mapped[uuid.UUID]
+    iteration: Mapped[int]
+    effect_digest: Mapped[str]
+    principal: Mapped[str]
+    decision: Mapped[str]
+    comment: Mapped[str | None]
+    created_at: Mapped[dt.datetime]
+    used_by: Mapped[str | None]
+
+
+class GrantRow(Base):
+    """Break-glass: a role for a quarter of an hour."""
+
+    __tablename__ = "grants"
+    grant_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    principal: Mapped[str]
+    role: Mapped[str]
+    reason: Mapped[str]
+    created_at: Mapped[dt.datetime]
+    expires_at: Mapped[dt.datetime]
+    signed_off_by: Mapped[str | None]
+    signed_off_at: Mapped[dt.datetime | None]

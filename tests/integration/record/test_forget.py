@@ -159,12 +159,11 @@ def test_a_tombstone_and_an_audit_record_say_what_was_done(world: World) -> None
     (stone,) = [line["forgotten"] for line in lines if "forgotten" in line]
     ((_, audit),) = world.repository.walk_records("refs/xyn/audit/seed")
     entry = json.loads(audit)
-    assert stone["by"] == "operator"
-    assert entry == {
-        "kind": "event.forget",
-        "event_id": str(event_id),
-        "by": "operator",
-        "at": stone["at"],
+    assert stone["by"] == entry["actor"] == "operator"
+    assert entry["at"] == stone["at"]
+    assert entry["what"] == "event.forgotten"
+    assert entry["subject"] == str(event_id)
+    assert entry["entry"] == {
         "ref": ref,
         "old_tip": old,
         "new_tip": world.repository.resolve(ref),

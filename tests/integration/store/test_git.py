@@ -154,15 +154,14 @@ def test_a_merge_contains_both_of_its_parents(repository: Repository) -> None:
         now=NOW,
     )
 
-    merge = repository.commit_tree(
-        MAIN,
-        expected=left,
+    merge = repository.write_commit(
         tree=repository.commit(left).tree,
         parents=[left, right],
         message="Merge",
         author=AUTHOR,
         now=NOW,
     )
+    repository.update_ref(MAIN, expected=left, new=merge)
 
     assert repository.commit(merge).parents == (left, right)
     assert repository.is_ancestor(right, merge)

@@ -1,0 +1,94 @@
+"""Rows of the audit: put in with what they tell of, written into Git by the committer."""
+
+import datetime as dt
+import uuid
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import Row, insert, select, text, tuple_, update
+from sqlalchemy.dialects import postgresql
+
+from xyn_reconciler.model.audit import AuditEntry
+from xyn_reconciler.store import outbox
+from xyn_reconciler.store.database import Connection
+from xyn_reconciler.store.tables import AuditRow
+
+Position = tuple[dt.datetime, uuid.UUID]
+
+
+def put(connection: Connection, entries: Sequence[AuditEntry]) -> None:
+    """Note entries in the caller's transaction, and have them recorded."""
+    if entries:
+        connection.execute(insert(AuditRow), [_row(entry) for entry in entries])
+        now = max(entry.at for entry in entries)
+        outbox.put(connection, "audit", [entry.audit_id for entry in entries], now)
+
+
+def put_recorded(connection: Connection, entries: Sequence[tuple[AuditEntry, str]]) -> None:
+    """Put in entries that are in Git already, with their commits; those that are here stay."""
+    if entries:
+        rows = [_row(entry) | {"record_commit": commit} for entry, commit in entries]
+        connection.execute(postgresql.insert(AuditRow).on_conflict_do_nothing(), rows)
+
+
+def read(connection: Connection, ids: Sequence[uuid.UUID]) -> list[AuditEntry]:
+    """Give these entries in the order in which they were put."""
+    rows = connection.execute(
+        select(AuditRow).where(AuditRow.audit_id.in_(ids)).order_by(AuditRow.audit_id)
+    )
+    return [_entry(row) for row in rows]
+
+
+def mark_recorded(connection: Connection, ids: Sequence[uuid.UUID], commit: str) -> None:
+    connection.execute(
+        update(AuditRow).where(AuditRow.audit_id.in_(ids)).values(record_commit=commit)
+    )
+
+
+def list_entries(
+    connection: Connection,
+    *,
+    limit: int,
+    before: Position | None = None,
+    kinds: Sequence[str] = (),
+    subject: str | None = None,
+) -> list[AuditEntry]:
+    """Give the newest first; only of some kinds, or about one subject."""
+    found = select(AuditRow).order_by(AuditRow.at.desc(), AuditRow.audit_id.desc()).limit(limit)
+    if before is not None:
+        found = found.where(tuple_(AuditRow.at, AuditRow.audit_id) < before)
+    if kinds:
+        found = found.where(AuditRow.kind.in_(kinds))
+    if subject is not None:
+        found = found.where(AuditRow.subject == subject)
+    return [_entry(row) for row in connection.execute(found)]
+
+
+def clear(connection: Connection) -> None:
+    """Forget what is in Git: a rebuild puts it in again."""
+    connection.execute(_CLEAR)
+
+
+_CLEAR: Final = text("DELETE FROM audit WHERE record_commit IS NOT NULL")
+
+
+def _row(entry: AuditEntry) -> dict[str, object]:
+    return {
+        "audit_id": entry.audit_id,
+        "at": entry.at,
+        "kind": entry.kind,
+        "actor": entry.actor,
+        "subject": entry.subject,
+        "entry": dict(entry.entry),
+    }
+
+
+def _entry(row: Row[Any]) -> AuditEntry:
+    return AuditEntry(
+        kind=row.kind,
+        actor=row.actor,
+        at=row.at,
+        subject=row.subject,
+        entry=row.entry,
+        audit_id=row.audit_id,
+    )
