@@ -4,7 +4,7 @@
 # Recipes name only relative paths, so that a checkout may lie below a folder with spaces.
 
 .DEFAULT_GOAL := help
-.PHONY: help up test setup check coverage bench lock screenshots clean
+.PHONY: help up test setup check coverage bench demo-storm lock screenshots clean
 
 # Another environment's settings must not reach into ours.
 unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME VIRTUAL_ENV CONDA_PREFIX
@@ -14,7 +14,7 @@ TEST_JOBS ?= 2
 CODE := xyn_reconciler $(wildcard flask_ui) tests $(wildcard bench)
 
 help: ## List what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 up: ## Start a node with a demo and serve until Ctrl-C (XYN_PORT, XYN_HOME)
 	@sh .ci/setup run
@@ -38,8 +38,18 @@ check: setup ## Format, lint, types, import contracts and the quick tests
 coverage: setup ## Run all tests and show which branches none of them takes
 	@.venv/bin/python -m pytest -q -n $(TEST_JOBS) --dist loadfile --cov --cov-report=term
 
-bench: setup ## Measure Xyn beside its floors
-	@exec .venv/bin/python -m bench
+bench: setup ## Measure Xyn beside its floors (ONLY=NAME: one row of them; PEERS=1: DBOS and Absurd too)
+	@$(if $(PEERS),$(PEERS_READY))
+	@exec .venv/bin/python -m bench $(addprefix --only ,$(ONLY)) $(if $(PEERS),--peers $(PEERS_PYTHON))
+
+# Peers have an environment of their own: nothing of theirs reaches the one that Xyn is measured in.
+PEERS_PYTHON := .venv/peers/bin/python
+PEERS_READY = .venv/bin/uv venv --quiet --allow-existing --python .venv/bin/python .venv/peers && \
+  .venv/bin/uv pip install --quiet --python $(PEERS_PYTHON) --group peers
+
+demo-storm: ## 10,000 alerts while workers are killed, and what holds then (ALERTS, ALERTMANAGER=1)
+	@sh .ci/setup run
+	@exec .venv/bin/python -m bench.storm $(if $(ALERTS),--alerts $(ALERTS)) $(if $(ALERTMANAGER),--alertmanager)
 
 # --universal: one file for every platform and Python; UPGRADE=1 takes what is newest.
 COMPILE = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

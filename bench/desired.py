@@ -1,19 +1,29 @@
 """The desired state that is measured: files by path.
 
-``bench.step`` is an action of a pack, so the node knows it; the worker that
-the benchmark starts has it. A step's own work is that of the floor's steps.
+``bench.step`` and ``bench.hold`` are actions of a pack, so the node knows them;
+the worker that the benchmark starts has them. A step's own work is that of the
+floor's steps.
 """
 
 from typing import Final
 
-from bench.floor_engine import STEPS
+from bench.step import STEPS
 
 ACTION: Final = "bench.step"
+HOLD: Final = "bench.hold"
 EVENT: Final = "bench.three"
 """Starts a run of three durable steps."""
+LONG_EVENT: Final = "bench.forty"
+LONG_STEPS: Final = 40
+TRANSFORM_EVENT: Final = "bench.transform"
+HOLD_EVENT: Final = "bench.held"
+GATE_EVENT: Final = "bench.gated"
+"""Starts a run that waits for a person."""
 IGNORED_EVENT: Final = "bench.ignored"
 """Starts nothing."""
-TRANSFORM_EVENT: Final = "bench.transform"
+
+TRANSFORM_BLUEPRINT: Final = "bp.bench.transform"
+GATE_BLUEPRINT: Final = "bp.bench.gated"
 
 PACK: Final = f"""\
 id: bench
@@ -21,32 +31,47 @@ name: Benchmark
 version: 1.0.0
 actions:
   {ACTION}: {{summary: Compute a little and say when, idempotent: true}}
+  {HOLD}: {{summary: Wait to be taken over, idempotent: true}}
 """
 
-_INPUTS: Final = """\
-inputs:
-  run: {type: string, from: "{{ event.data.run }}"}
-plan:
-"""
 
-THREE_STEPS: Final = (
-    f"id: bp.bench.three\nname: Three durable steps\ntriggers:\n  - event_type: {EVENT}\n{_INPUTS}"
-    + "".join(
-        f"  - id: step_{index}\n    kind: action_task\n    action: {ACTION}\n"
-        f'    with: {{run: "{{{{ inputs.run }}}}", index: {index}, count: {STEPS}}}\n'
-        for index in range(STEPS)
+def _blueprint(name: str, event: str, plan: str) -> str:
+    return (
+        f"id: {name}\nname: {name}\ntriggers:\n  - event_type: {event}\ninputs:\n"
+        f'  run: {{type: string, from: "{{{{ event.data.run }}}}"}}\nplan:\n{plan}'
     )
-)
 
-THREE_TRANSFORMS: Final = (
-    "id: bp.bench.transform\nname: Three transforms\ntriggers:\n"
-    f"  - event_type: {TRANSFORM_EVENT}\n{_INPUTS}"
-    + "".join(
+
+def _durable(count: int) -> str:
+    return "".join(
+        f"  - id: step_{index}\n    kind: action_task\n    action: {ACTION}\n"
+        f'    with: {{run: "{{{{ inputs.run }}}}", index: {index}, count: {count}}}\n'
+        for index in range(count)
+    )
+
+
+THREE_TRANSFORMS: Final = _blueprint(
+    TRANSFORM_BLUEPRINT,
+    TRANSFORM_EVENT,
+    "".join(
         f"  - id: step_{index}\n    kind: transform\n"
         f'    set: {{run: "{{{{ inputs.run }}}}", index: {index}, padding: "{"x" * 80}"}}\n'
         for index in range(STEPS)
-    )
+    ),
 )
+
+_HELD: Final = f"""\
+  - id: hold
+    kind: action_task
+    action: {HOLD}
+    with: {{run: "{{{{ inputs.run }}}}"}}
+"""
+_GATED: Final = """\
+  - id: ask
+    kind: gate
+    mode: manual
+    timeout: 30d
+"""
 
 NODE: Final = """\
 id: seed
@@ -57,12 +82,22 @@ stage: dev
 
 FILES: Final = {
     "packs/bench/pack.yaml": PACK.encode(),
-    "blueprints/bench/three.yaml": THREE_STEPS.encode(),
+    **{
+        f"blueprints/bench/{name.removeprefix('bp.bench.')}.yaml": _blueprint(
+            name, event, plan
+        ).encode()
+        for name, event, plan in (
+            ("bp.bench.three", EVENT, _durable(STEPS)),
+            ("bp.bench.forty", LONG_EVENT, _durable(LONG_STEPS)),
+            ("bp.bench.held", HOLD_EVENT, _HELD),
+            (GATE_BLUEPRINT, GATE_EVENT, _GATED),
+        )
+    },
     "blueprints/bench/transform.yaml": THREE_TRANSFORMS.encode(),
 }
 
 
-def blueprint(number: int, edition: int) -> bytes:
+def blueprint(number: int, edition: str) -> bytes:
     """Give one of many ordinary blueprints, in one of its editions."""
     return f"""\
 id: bp.bench.many_{number:05d}
@@ -79,7 +114,7 @@ timeout: 30m
 plan:
   - id: shape
     kind: transform
-    set: {{text: "clean {{{{ inputs.host }}}}", edition: {edition}}}
+    set: {{text: "clean {{{{ inputs.host }}}}", edition: "{edition}"}}
   - id: approve
     kind: gate
     mode: manual

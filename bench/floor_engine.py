@@ -7,22 +7,22 @@ no record, no fencing, no retry. ``python -m bench.floor_engine`` is a worker.
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import Final
 
 import psycopg
 
 from bench.place import Child, Place, connect
-from bench.stamps import Stamps, light_step
-
-STEPS: Final = 3
+from bench.stamps import Stamps
+from bench.step import STEPS, light_step
 
 _SCHEMA: Final = """
 CREATE TABLE events (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   body jsonb NOT NULL, created_at timestamptz NOT NULL DEFAULT now());
 CREATE TABLE runs (
-  id text PRIMARY KEY, event_id bigint NOT NULL REFERENCES events,
+  id text PRIMARY KEY, event_id bigint NOT NULL REFERENCES events, steps int NOT NULL,
   status text NOT NULL DEFAULT 'created', worker text, leased_until timestamptz,
   created_at timestamptz NOT NULL DEFAULT now(), completed_at timestamptz);
 CREATE INDEX ON runs (created_at) WHERE status = 'created';
@@ -32,17 +32,19 @@ CREATE TABLE steps (
 """
 _SUBMIT: Final = """
 WITH event AS (INSERT INTO events (body) VALUES (%s) RETURNING id),
-  run AS (INSERT INTO runs (id, event_id) SELECT %s, id FROM event)
+  run AS (INSERT INTO runs (id, event_id, steps) SELECT %s, id, %s FROM event)
 SELECT pg_notify('runs', '')
 """
 _CLAIM: Final = """
 UPDATE runs SET status = 'running', worker = %s, leased_until = now() + interval '60 s'
 WHERE id = (SELECT id FROM runs WHERE status = 'created' ORDER BY created_at LIMIT 1
             FOR UPDATE SKIP LOCKED)
-RETURNING id
+RETURNING id, steps
 """
 _STEP: Final = "INSERT INTO steps (run_id, index, status, output) VALUES (%s, %s, 'completed', %s)"
 _DONE: Final = "UPDATE runs SET status = 'completed', completed_at = now() WHERE id = %s"
+
+Submit = Callable[[str], None]
 
 
 class FloorEngine:
@@ -50,9 +52,9 @@ class FloorEngine:
 
     def __init__(self, place: Place, stamps: Stamps, database: str) -> None:
         self._place = place
-        url = place.database(database)
-        self._environment = {"DATABASE_URL": url, **stamps.environment}
-        self._connection = connect(url)
+        self._url = place.database(database)
+        self._environment = {"DATABASE_URL": self._url, **stamps.environment}
+        self._connection = connect(self._url)
         self._connection.execute(_SCHEMA)
 
     def start_worker(self) -> Child:
@@ -61,14 +63,26 @@ class FloorEngine:
     def close(self) -> None:
         self._connection.close()
 
-    def submit(self, run: str) -> None:
+    def submit(self, run: str, steps: int = STEPS) -> None:
         """Commit an event and the run that it starts."""
-        body = json.dumps({"run": run, "padding": "y" * 200})
-        self._connection.execute(_SUBMIT, (body, run))
+        _submit(self._connection, run, steps)
 
     def submit_all(self, runs: Sequence[str]) -> None:
-        for run in runs:
-            self.submit(run)
+        """Commit them together, so that all are there at once."""
+        with self._connection.transaction():
+            for run in runs:
+                self.submit(run)
+
+    @contextmanager
+    def submitter(self) -> Iterator[Submit]:
+        """Give what submits on a connection of its own."""
+        with closing(connect(self._url)) as connection:
+            yield lambda run: _submit(connection, run, STEPS)
+
+
+def _submit(connection: psycopg.Connection, run: str, steps: int) -> None:
+    body = json.dumps({"run": run, "padding": "y" * 200})
+    connection.execute(_SUBMIT, (body, run, steps))
 
 
 def work(url: str) -> None:
@@ -82,16 +96,16 @@ def work(url: str) -> None:
                 for _ in connection.notifies(timeout=1.0, stop_after=1):
                     pass
                 continue
-            _advance(connection, claimed[0])
+            _advance(connection, *claimed)
 
 
-def _advance(connection: psycopg.Connection, run: str) -> None:
-    for index in range(STEPS - 1):
-        output = json.dumps(light_step(run, index, STEPS))
+def _advance(connection: psycopg.Connection, run: str, steps: int) -> None:
+    for index in range(steps - 1):
+        output = json.dumps(light_step(run, index, steps))
         connection.execute(_STEP, (run, index, output))
     with connection.transaction():
-        output = json.dumps(light_step(run, STEPS - 1, STEPS))
-        connection.execute(_STEP, (run, STEPS - 1, output))
+        output = json.dumps(light_step(run, steps - 1, steps))
+        connection.execute(_STEP, (run, steps - 1, output))
         connection.execute(_DONE, (run,))
 
 

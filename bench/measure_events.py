@@ -2,25 +2,20 @@
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
 from bench.desired import IGNORED_EVENT
 from bench.load import Load, post
 from bench.node import Node, free_port, listening
-from bench.place import BenchError, connect, wait_for
+from bench.place import BenchError, wait_for
 from bench.result import Bar, Result, compare, quantile
-from bench.rounds import rounds
+from bench.rounds import pairs, turns
 
-ROUNDS: Final = 5
-SECONDS: Final = 45.0
-LOAD_SECONDS: Final = 2.5
+SECONDS: Final = 40.0
 CONNECTIONS: Final = 16
 BAR: Final = Bar(">=", 0.6)
-OBSTACLE: Final = (
-    "every event is a transaction of its own between two that only read, some fifteen statements"
-    " in all; the interpreter that builds them is busy all the time, while Postgres is not. Events"
-    " that wait side by side could share one commit."
-)
+INGESTED: Final = "events ingested"
 
 _BODY: Final = json.dumps(
     {"event_name": IGNORED_EVENT, "data": {"host": "web-1", "padding": "y" * 200}}
@@ -28,21 +23,26 @@ _BODY: Final = json.dumps(
 
 
 def measure(node: Node) -> Iterator[Result]:
-    name = "events ingested"
+    seconds = node.place.sizes.event_seconds
     port = free_port()
     server = node.place.start("bench.floor_server", str(port))
     wait_for(lambda: listening(port), "an answer of the floor's server", seconds=30, child=server)
     for each in (port, node.port):
-        _load(each, seconds=0.5)
-    before, answered = _committed(node), 0
-    pairs, slowest = [], []
-    for _ in rounds(node.place.say, name, ROUNDS, seconds=SECONDS):
-        floor = _load(port)
-        wait_for(node.recorded, "the record of the events before", seconds=120)
-        xyn = _load(node.port)
-        answered += xyn.answered
-        pairs.append((floor.per_second, xyn.per_second))
-        slowest.append(quantile(xyn.latencies, 0.99) * 1000)
+        _load(each, seconds=min(0.5, seconds))
+    before = _committed(node)
+
+    def load(target: int, _: str) -> Load:
+        node.wait_recorded()
+        return _load(target, seconds)
+
+    loads = turns(
+        node.place.say,
+        INGESTED,
+        node.place.sizes.event_rounds,
+        {"floor": partial(load, port), "xyn": partial(load, node.port)},
+        seconds=SECONDS,
+    )
+    answered = sum(each["xyn"].answered for each in loads)
     server.stop()
     stored = _committed(node) - before
     if stored != answered:
@@ -54,17 +54,24 @@ def measure(node: Node) -> Iterator[Result]:
         " without a database",
         "connections": CONNECTIONS,
         "body_bytes": len(_BODY),
-        "p99_ms": round(max(slowest), 1),
+        "p99_ms": round(max(quantile(each["xyn"].latencies, 0.99) for each in loads) * 1000, 1),
     }
-    yield compare(name, "events/s", pairs, conditions, bar=BAR, obstacle=OBSTACLE)
+    rates = [{side: each.per_second for side, each in round_.items()} for round_ in loads]
+    yield compare(INGESTED, "events/s", pairs(rates, "floor", "xyn"), conditions, bar=BAR)
 
 
-def _load(port: int, seconds: float = LOAD_SECONDS) -> Load:
+def rate(node: Node) -> float:
+    """Events a second that are answered after their commit."""
+    node.wait_recorded()
+    return _load(node.port, node.place.sizes.event_seconds).per_second
+
+
+def _load(port: int, seconds: float) -> Load:
     return post(port, "/api/v1/events", _BODY, connections=CONNECTIONS, seconds=seconds)
 
 
 def _committed(node: Node) -> int:
-    with connect(node.environment["DATABASE_URL"]) as connection:
+    with node.database() as connection:
         row = connection.execute(
             "SELECT count(*) FROM events WHERE event_name = %s", (IGNORED_EVENT,)
         ).fetchone()

@@ -1,7 +1,8 @@
 """``git push`` until the pushed revision is active, beside a bare push of the same commit."""
 
+import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -10,18 +11,17 @@ from bench.desired import blueprint
 from bench.node import Node, commit, free_port, git, listening
 from bench.place import BenchError, wait_for
 from bench.result import Result, compare, quantile
-from bench.rounds import rounds
+from bench.rounds import turns
 
-ROUNDS: Final = 11
-SECONDS: Final = 25.0
+SECONDS: Final = 20.0
 _PATH: Final = "blueprints/bench/pushed.yaml"
 
 
 def measure(node: Node) -> Iterator[Result]:
     """Give a row for pushes over HTTP, and one for pushes over the file path."""
-    clone, bare = node.place.folder / "clone", node.place.folder / "floor.git"
+    bare = node.place.folder / "floor.git"
     floor_git.create(bare)
-    git(clone, "push", "--quiet", str(bare), "HEAD:main")
+    git(node.clone, "push", "--quiet", str(bare), "HEAD:main")
     port = free_port()
     server = node.place.start("bench.floor_git", str(port), str(bare))
     floor_url = f"http://127.0.0.1:{port}/floor.git"
@@ -31,23 +31,27 @@ def measure(node: Node) -> Iterator[Result]:
     server.stop()
 
 
+def push_time(node: Node, edition: str) -> float:
+    """Milliseconds of one push of one changed file over HTTP, checked to be active at once."""
+    revision = commit(node.clone, {_PATH: _edition(edition)}, edition)
+    return _push_to_active(node, node.git_url, revision)
+
+
 def _row(node: Node, how: str, floor_remote: str, remote: str) -> Result:
-    name, clone = f"push to active, {how}", node.place.folder / "clone"
-    times = []
-    for number in rounds(node.place.say, name, ROUNDS, seconds=SECONDS):
-        revision = commit(clone, {_PATH: _edition(name, number)}, f"Edition {number}")
-        turns: list[Callable[[], float]] = [
-            lambda: _push(clone, floor_remote),
-            lambda: _push(clone, remote),
-        ]
-        if number % 2:
-            xyn, floor = turns[1](), turns[0]()
-        else:
-            floor, xyn = turns[0](), turns[1]()
-        if node.get("/api/v1/status")["last_applied_revision"] != revision:
-            raise BenchError(f"the push {how} returned and its revision is not active")
-        times.append((floor * 1000, xyn * 1000))
-    files = len(git(clone, "ls-files").splitlines())
+    name = f"push to active, {how}"
+
+    def both(edition: str) -> tuple[float, float]:
+        revision = commit(node.clone, {_PATH: _edition(edition)}, edition)
+        if next(floor_first):
+            return _push(node.clone, floor_remote), _push_to_active(node, remote, revision)
+        xyn = _push_to_active(node, remote, revision)
+        return _push(node.clone, floor_remote), xyn
+
+    floor_first = itertools.cycle((True, False))
+    count = node.place.sizes.push_rounds
+    rounds = turns(node.place.say, name, count, {"both": both}, seconds=SECONDS)
+    times = [each["both"] for each in rounds]
+    files = len(git(node.clone, "ls-files").splitlines())
     conditions = {
         "value": "time of git push; when it returns the revision is checked to be applied",
         "floor_is": "git push of the same commit to a bare repository with the same configuration"
@@ -59,11 +63,18 @@ def _row(node: Node, how: str, floor_remote: str, remote: str) -> Result:
     return compare(name, "ms", times, conditions)
 
 
+def _push_to_active(node: Node, remote: str, revision: str) -> float:
+    took = _push(node.clone, remote)
+    if node.get("/api/v1/status")["last_applied_revision"] != revision:
+        raise BenchError("the push returned and its revision is not active")
+    return took
+
+
 def _push(clone: Path, remote: str) -> float:
     began = time.monotonic()
     git(clone, "push", "--quiet", remote, "HEAD:main")
-    return time.monotonic() - began
+    return (time.monotonic() - began) * 1000
 
 
-def _edition(name: str, number: int) -> bytes:
-    return blueprint(0, number) + f"# {name}\n".encode()
+def _edition(edition: str) -> bytes:
+    return blueprint(0, "0") + f"# {edition}\n".encode()

@@ -13,12 +13,10 @@ from bench.desired import NODE, blueprint, blueprint_path
 from bench.engine_room import EngineRoom, engine_room
 from bench.place import BenchError, Place, connect
 from bench.result import Result, compare, quantile
-from bench.rounds import rounds
+from bench.rounds import turns
+from xyn_reconciler.store.git import MAIN
 
-FILES: Final = 10_000
-ROUNDS: Final = 31
 SECONDS: Final = 20.0
-_CHANGED: Final = 5_000
 
 _FLOOR_TABLE: Final = "CREATE TABLE active (path text PRIMARY KEY, revision text, document jsonb)"
 _FLOOR_APPLY: Final = """
@@ -28,33 +26,36 @@ ON CONFLICT (path) DO UPDATE SET revision = excluded.revision, document = exclud
 
 
 def measure(place: Place) -> Iterator[Result]:
-    name = f"reconcile 1 of {FILES:,} files"
+    count = place.sizes.reconcile_files
+    name = f"reconcile 1 of {count:,} files"
     with engine_room(place, "reconcile") as room, connect(place.database("active")) as connection:
-        place.say(f"{name}: applying {FILES:,} files for the first time")
-        files = {blueprint_path(number): blueprint(number, 0) for number in range(FILES)}
-        before = room.commit({"node.yaml": NODE.encode(), **files})
+        place.say(f"{name}: applying {count:,} files for the first time")
+        files = {blueprint_path(number): blueprint(number, "0") for number in range(count)}
+        room.commit({"node.yaml": NODE.encode(), **files})
         began = time.monotonic()
         room.reconciler.reconcile()
         first = time.monotonic() - began
         connection.execute(_FLOOR_TABLE)
-        times = []
-        for number in rounds(place.say, name, ROUNDS, seconds=SECONDS):
-            path = blueprint_path(_CHANGED)
-            after = room.commit({path: blueprint(_CHANGED, number + 1)})
+
+        def one(edition: str) -> tuple[float, float]:
+            before = room.repository.resolve(MAIN)
+            assert before is not None, "it was applied"
+            after = room.commit({path: blueprint(count // 2, edition)})
             # In a node the event of the push comes first, and brings intake up to date.
             with room.database.begin() as transaction:
                 room.intake.view(transaction)
-            floor = _floor(room, connection, before, after)
-            xyn = _reconcile(room, after)
-            times.append((floor * 1000, xyn * 1000))
-            before = after
+            return _floor(room, connection, before, after) * 1000, _reconcile(room, after) * 1000
+
+        path, wanted = blueprint_path(count // 2), place.sizes.reconcile_rounds
+        rounds = turns(place.say, name, wanted, {"both": one}, seconds=SECONDS)
+    times = [each["both"] for each in rounds]
     conditions = {
         "value": "from main moved to the revision committed as active: tree diff, read, parse,"
         " validate, apply, events; in-process",
         "floor_is": "git diff-tree, git cat-file, YAML parse, one upsert in one commit; nothing is"
         " validated",
-        "files": f"1 of {FILES + 1} changed, a hundred to a folder",
-        "first_time_s": f"{first:.1f} for all {FILES:,} files at once",
+        "files": f"1 of {count + 1} changed, a hundred to a folder",
+        "first_time_s": f"{first:.1f} for all {count:,} files at once",
         "p95_ms": f"{quantile([xyn for _, xyn in times], 0.95):.1f}",
     }
     yield compare(name, "ms", times, conditions)

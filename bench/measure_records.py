@@ -1,6 +1,5 @@
 """Records of finished runs that go from the outbox into durable commits, a second."""
 
-import datetime as dt
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -13,30 +12,28 @@ from dulwich.repo import Repo
 
 from bench.desired import NODE, THREE_TRANSFORMS, TRANSFORM_EVENT
 from bench.engine_room import AUTHOR, NODE_ID, EngineRoom, engine_room, utc_now
+from bench.node import take_in
 from bench.place import BenchError, Place
 from bench.result import Result, compare
-from bench.rounds import rounds
-from xyn_reconciler.model.event import Event
+from bench.rounds import turns
 from xyn_reconciler.record.commit import BATCH, Committer
 from xyn_reconciler.store import outbox
 from xyn_reconciler.store.artifacts import ArtifactStore
 from xyn_reconciler.store.durable import sync_folder
 
-RUNS: Final = 250
-ROUNDS: Final = 5
 SECONDS: Final = 20.0
 _REF: Final = Ref(b"refs/heads/floor")
 
 
 def measure(place: Place) -> Iterator[Result]:
-    name = "records of runs"
+    name, count = "records of runs", place.sizes.record_runs
     with engine_room(place, "records") as room:
-        place.say(f"{name}: finishing {RUNS} runs")
+        place.say(f"{name}: finishing {count} runs")
         room.commit(
             {"node.yaml": NODE.encode(), "blueprints/three.yaml": THREE_TRANSFORMS.encode()}
         )
         room.reconciler.reconcile()
-        runs = _finished_runs(room)
+        runs = _finished_runs(room, count)
         committer = Committer(
             room.database,
             room.repository,
@@ -47,8 +44,8 @@ def measure(place: Place) -> Iterator[Result]:
         )
         _drain(committer)
         floor = FloorWriter(place.folder / "floor-records.git")
-        pairs = []
-        for _ in rounds(place.say, name, ROUNDS, seconds=SECONDS):
+
+        def one(_: str) -> tuple[float, float]:
             with room.database.begin() as connection:
                 outbox.put(connection, "run", runs, utc_now())
             began = time.monotonic()
@@ -57,14 +54,17 @@ def measure(place: Place) -> Iterator[Result]:
             files = _newest_files(room)
             began = time.monotonic()
             floor.write(files)
-            pairs.append((len(runs) / (time.monotonic() - began), xyn))
+            return len(runs) / (time.monotonic() - began), xyn
+
+        rounds = turns(place.say, name, place.sizes.record_rounds, {"both": one}, seconds=SECONDS)
+        size = sum(map(len, _newest_files(room).values()))
         floor.close()
-    size = sum(map(len, files.values()))
+    pairs = [each["both"] for each in rounds]
     conditions = {
         "value": "outbox rows read, their runs read and rendered, one pack, synced, ref moved,"
         " rows marked; in-process",
         "floor_is": "dulwich writing one pack of the same bytes, synced, and moving a ref",
-        "runs_per_commit": min(RUNS, BATCH),
+        "runs_per_commit": min(count, BATCH),
         "bytes_per_run": size // len(runs),
     }
     yield compare(name, "records/s", pairs, conditions)
@@ -101,27 +101,12 @@ class FloorWriter:
         self._tip = commit.id
 
 
-def _finished_runs(room: EngineRoom) -> list[uuid.UUID]:
-    events = [_event(number, utc_now()) for number in range(RUNS)]
-    with room.database.begin() as connection:
-        started = room.intake.take_in(connection, events).run_ids
+def _finished_runs(room: EngineRoom, count: int) -> list[uuid.UUID]:
+    names = [f"run-{number}" for number in range(count)]
+    started = take_in(room.intake, room.database, TRANSFORM_EVENT, names)
     for run_id in started:
         room.worker.advance(run_id)
-    if len(started) != RUNS:
-        raise BenchError(f"{RUNS} events started {len(started)} runs")
     return started
-
-
-def _event(number: int, now: dt.datetime) -> Event:
-    return Event(
-        event_id=uuid.uuid4(),
-        event_name=TRANSFORM_EVENT,
-        occurred_at=now,
-        env_id="local",
-        actor="operator",
-        correlation_id=str(uuid.uuid4()),
-        data={"run": f"run-{number}"},
-    )
 
 
 def _drain(committer: Committer) -> None:

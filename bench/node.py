@@ -4,23 +4,34 @@ Roles are started apart, on the server that the floors use; the worker is ours
 alone (:mod:`.worker`), so that it can be absent while events come in.
 """
 
+import contextlib
 import datetime as dt
 import http.client
-import json
 import os
 import socket
 import subprocess
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import psycopg
+
+from bench.client import Client
 from bench.desired import FILES
-from bench.place import BenchError, Child, Place, wait_for
+from bench.place import NODES, BenchError, Child, Place, connect, wait_for
 from bench.stamps import Stamps
+from bench.worker import HOLDS
+from xyn_reconciler.model.event import Event
+from xyn_reconciler.model.redaction import Redactor
+from xyn_reconciler.run.compile import compile_run
+from xyn_reconciler.store.database import Database
+from xyn_reconciler.trigger.intake import Intake
 
 READY_SECONDS: Final = 60.0
-_CREATED: Final = 201
+RECORD_SECONDS: Final = 180.0
 
 
 def free_port() -> int:
@@ -43,97 +54,146 @@ class Node:
     """A running node with the benchmark's blueprints active; workers come and go."""
 
     place: Place
+    name: str
     home: Path
     port: int
     environment: Mapping[str, str]
-    _kept: http.client.HTTPConnection | None = field(default=None)
+    client: Client
+    _keeper: Child | None = None
 
     @property
     def git_url(self) -> str:
         return f"http://127.0.0.1:{self.port}/git/state.git"
 
-    def start_worker(self) -> Child:
-        started = dt.datetime.now(dt.UTC).isoformat()
-        return self.place.start(
-            "bench.worker",
-            "--home",
-            str(self.home),
-            **self.environment,
-            XYN_STARTED_AT=started,
-        )
+    @property
+    def clone(self) -> Path:
+        return self.place.folder / f"clone-{self.name}"
+
+    def start_worker(self, *, holds: bool = False) -> Child:
+        """Start a worker with the benchmark's actions; ``holds`` makes it one to be killed."""
+        more = {HOLDS: "1"} if holds else {}
+        return self._start_worker("bench.worker", **more)
+
+    def start_plain_worker(self) -> Child:
+        """Start a worker as it is, for what it costs while it does nothing."""
+        return self._start_worker("xyn_reconciler.node.worker_process")
+
+    def start_role(self, role: str) -> Child:
+        up = ("up", "--home", str(self.home), "--port", str(self.port), "--role", role)
+        return self.place.start(NODES, *up, **self.environment)
+
+    def start_keeper(self) -> Child:
+        """Start the role that judges pushes and writes records."""
+        self._keeper = self.start_role("node")
+        return self._keeper
+
+    def stop_keeper(self) -> None:
+        if self._keeper is not None:
+            self._keeper.stop()
+
+    @contextlib.contextmanager
+    def without_records(self) -> Iterator[None]:
+        """Have no committer meanwhile; afterwards all that has piled up is recorded."""
+        self.stop_keeper()
+        try:
+            yield
+        finally:
+            self.start_keeper()
+        self.wait_recorded()
 
     def get(self, path: str) -> Any:  # noqa: ANN401 - JSON
-        status, answer = self._ask("GET", path, None)
-        if status != http.client.OK:
-            raise BenchError(f"GET {path} answered {status}: {answer[:600]!r}")
-        return json.loads(answer)
+        return self.client.get(path)
 
     def emit(self, name: str, run: str) -> None:
-        """Post an event on a kept connection; it is committed when this returns."""
-        body = json.dumps({"event_name": name, "data": {"run": run, "padding": "y" * 200}})
-        status, answer = self._ask("POST", "/api/v1/events", body.encode())
-        if status != _CREATED:
-            raise BenchError(f"an event was answered {status}: {answer[:600]!r}")
+        self.client.emit(name, run)
 
-    def emit_all(self, name: str, runs: Sequence[str]) -> None:
-        for run in runs:
-            self.emit(name, run)
+    def take_in(self, name: str, runs: Sequence[str]) -> float:
+        """Commit an event for each run, together: a crowd that is there at once; gives when."""
+        with Database(self.environment["DATABASE_URL"]) as database:
+            take_in(Intake(compile_run, Redactor([])), database, name, runs)
+            return time.monotonic()
+
+    @contextlib.contextmanager
+    def submitter(self, name: str) -> Iterator[Callable[[str], None]]:
+        """Give what posts an event on a connection of its own."""
+        with contextlib.closing(Client(self.port)) as client:
+            yield lambda run: client.emit(name, run)
+
+    def wait_recorded(self) -> None:
+        """Wait until nothing waits for the committer."""
+        wait_for(self.recorded, f"the records of {self.name}", seconds=RECORD_SECONDS)
 
     def recorded(self) -> bool:
-        """Whether no record waits for the committer."""
         return bool(self.get("/api/v1/status")["records_waiting"] == 0)
 
     def ready(self) -> bool:
         try:
-            return self._ask("GET", "/readyz", None)[0] == http.client.OK
+            return self.client.ask("GET", "/readyz")[0] == http.client.OK
         except OSError:
             return False
 
-    def close(self) -> None:
-        if self._kept is not None:
-            self._kept.close()
-            self._kept = None
+    def database(self) -> psycopg.Connection:
+        return connect(self.environment["DATABASE_URL"])
 
-    def _ask(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
-        if self._kept is None:
-            self._kept = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        try:
-            self._kept.request(method, path, body, {"Content-Type": "application/json"})
-            answer = self._kept.getresponse()
-            return answer.status, answer.read()
-        except (OSError, http.client.HTTPException) as error:
-            self.close()
-            raise ConnectionError(str(error)) from error
+    def _start_worker(self, module: str, **environment: str) -> Child:
+        started = dt.datetime.now(dt.UTC).isoformat()
+        home = ("--home", str(self.home))
+        all_of_it = {**self.environment, "XYN_STARTED_AT": started, **environment}
+        return self.place.start(module, *home, **all_of_it)
 
 
-def start_node(place: Place, stamps: Stamps) -> Node:
-    """Start a node from the template, push the benchmark's blueprints, wait for all of it."""
-    place.say("starting Xyn")
-    home, port = place.folder / "home", free_port()
+def take_in(intake: Intake, database: Database, name: str, runs: Sequence[str]) -> list[uuid.UUID]:
+    """Take in an event for each of ``runs`` in one transaction; gives the runs' ids."""
+    now = dt.datetime.now(dt.UTC)
+    events = [
+        Event(
+            event_id=uuid.uuid4(),
+            event_name=name,
+            occurred_at=now,
+            env_id="local",
+            actor="operator",
+            correlation_id=str(uuid.uuid4()),
+            data={"run": run, "padding": "y" * 200},
+        )
+        for run in runs
+    ]
+    with database.begin() as connection:
+        started = intake.take_in(connection, events).run_ids
+    if len(started) != len(runs):
+        raise BenchError(f"{len(runs)} events started {len(started)} runs")
+    return list(started)
+
+
+@contextlib.contextmanager
+def running_node(place: Place, stamps: Stamps, name: str) -> Iterator[Node]:
+    """Start a node from the template, push the benchmark's blueprints; ended with the context."""
+    place.say(f"starting Xyn: {name}")
+    home, port = place.folder / name, free_port()
     environment = {
-        "DATABASE_URL": place.database("seed"),
+        "DATABASE_URL": place.database(name),
         "XYN_HOME": str(home),
         "XYN_URL": f"http://127.0.0.1:{port}",
         **stamps.environment,
     }
-    up = ("xyn_reconciler.cli", "up", "--home", str(home), "--port", str(port), "--role")
-    node = Node(place, home, port, environment)
-    place.stack.callback(node.close)
-    keeper = place.start(*up, "node", **environment)
-    # The web process finds a repository: the role that makes it has to be first.
-    wait_for(
-        (home / "state.git" / "refs" / "heads" / "main").exists,
-        "the state repository",
-        seconds=READY_SECONDS,
-        child=keeper,
-    )
-    web = place.start(*up, "web", **environment)
-    wait_for(node.ready, "a ready node", seconds=READY_SECONDS, child=web)
-    clone = place.folder / "clone"
-    git(place.folder, "clone", "--quiet", node.git_url, str(clone))
-    commit(clone, FILES, "Add what is measured")
-    git(clone, "push", "--quiet", "origin", "HEAD:main")
-    return node
+    with contextlib.ExitStack() as stack:
+        client = stack.enter_context(contextlib.closing(Client(port)))
+        node = Node(place, name, home, port, environment, client)
+        keeper = node.start_keeper()
+        stack.callback(node.stop_keeper)
+        # The web process finds a repository: the role that makes it has to be first.
+        wait_for(
+            (home / "state.git" / "refs" / "heads" / "main").exists,
+            "the state repository",
+            seconds=READY_SECONDS,
+            child=keeper,
+        )
+        web = node.start_role("web")
+        stack.callback(web.stop)
+        wait_for(node.ready, "a ready node", seconds=READY_SECONDS, child=web)
+        git(place.folder, "clone", "--quiet", node.git_url, str(node.clone))
+        commit(node.clone, FILES, "Add what is measured")
+        git(node.clone, "push", "--quiet", "origin", "HEAD:main")
+        yield node
 
 
 def commit(clone: Path, files: Mapping[str, bytes], message: str) -> str:

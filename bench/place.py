@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -22,10 +22,14 @@ from psycopg import sql
 from sqlalchemy import make_url
 
 from bench.machine import filesystem
+from bench.sizes import Sizes
 from xyn_reconciler.store.database import Database
 from xyn_reconciler.store.embedded_postgres import EmbeddedPostgres
 
 STOP_SECONDS: Final = 20.0
+NODES: Final = "xyn_reconciler.cli"
+"""The module that a node's own processes are started by."""
+
 IN_MEMORY: Final = frozenset({"tmpfs", "ramfs"})
 
 Say = Callable[[str], None]
@@ -45,6 +49,8 @@ class Place:
     say: Say
     stack: contextlib.ExitStack
     postgres_version: str
+    sizes: Sizes
+    children: list["Child"] = field(default_factory=list)
 
     def database(self, name: str) -> str:
         """Make an empty database and give its URL."""
@@ -52,24 +58,31 @@ class Place:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         return make_url(self.server).set(database=name).render_as_string(hide_password=False)
 
-    def start(self, *module: str, **environment: str) -> "Child":
+    def start(self, *module: str, python: str = sys.executable, **environment: str) -> "Child":
         """Start ``python -m module``; it is ended with the benchmark at the latest."""
-        child = Child(self.folder / f"{module[0]}.log", module, environment)
+        child = Child(self.folder / f"{module[0]}.log", [python, "-m", *module], environment)
         self.stack.callback(child.stop)
+        self.children.append(child)
         return child
+
+    def stop_workers(self) -> None:
+        """Stop whatever a measurement that failed has left; nodes go on for the next one."""
+        for child in self.children:
+            if child.name != NODES:
+                child.stop()
 
 
 class Child:
     """One process of a benchmark; what it prints goes to a file that is shown if it fails."""
 
-    def __init__(self, log: Path, module: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(self, log: Path, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self._log = log
-        self._name = module[0]
+        self.name = command[2]
         ours = ("XYN_", "DATABASE_URL", "GIT_", "OPENAI_", "ANTHROPIC_")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         with log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", *module],
+                command,
                 env={**kept, **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -77,6 +90,11 @@ class Child:
                 # Ctrl-C is for the benchmark, which then ends everything in its order.
                 start_new_session=True,
             )
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.process.kill()
+        self.process.wait()
 
     def stop(self) -> None:
         """End it as an operator would; killed if it does not go. Harmless when it is gone."""
@@ -93,14 +111,14 @@ class Child:
         """Raise :class:`BenchError` with the end of its log if it is gone."""
         status = self.process.poll()
         if status is not None:
-            raise BenchError(f"{self._name} ended with {status}:\n{self.said()}")
+            raise BenchError(f"{self.name} ended with {status}:\n{self.said()}")
 
     def said(self) -> str:
         return self._log.read_text(errors="replace")[-3000:]
 
 
 @contextlib.contextmanager
-def open_place(say: Say) -> Iterator[Place]:
+def open_place(say: Say, sizes: Sizes) -> Iterator[Place]:
     """Make the folder and start the server; whatever happens, both are gone afterwards."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="xyn-bench-")))
@@ -121,7 +139,7 @@ def open_place(say: Say) -> Iterator[Place]:
                 "Postgres does not sync its commits; nothing measured here would count"
             )
         with contextlib.ExitStack() as processes:
-            yield Place(folder, server.url, say, processes, version)
+            yield Place(folder, server.url, say, processes, version, sizes)
 
 
 def connect(url: str) -> psycopg.Connection:

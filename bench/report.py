@@ -1,25 +1,37 @@
-"""Show results: a table for the terminal, a page for the documentation. Pure."""
+"""Show rows: a table for the terminal, a page for the documentation. Pure."""
 
+import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
-from bench.result import Result, rounded
+from bench.result import Row
 
-_HEAD = ("what", "Xyn", "floor", "ratio", "bar", "holds")
+PLOT: Final = "images/benchmarks.svg"
+"""Beside the page."""
+
+_HEAD: Final = ("what", "Xyn", "floor", "ratio", "bar", "holds")
 
 
-def table(results: Sequence[Result]) -> str:
+def table(rows: Sequence[Row]) -> str:
     """Lay the rows out in columns."""
-    rows = [_HEAD, *map(_cells, results)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
+    lines = [_HEAD, *map(_cells, rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(_HEAD))]
     return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
     )
 
 
-def page(results: Sequence[Result], machine: Mapping[str, Any]) -> str:
-    """Write ``docs/benchmarks.md``."""
+def results(rows: Sequence[Row]) -> str:
+    """Write ``bench/results.json``."""
+    return json.dumps(rows, indent=2) + "\n"
+
+
+def page(rows: Sequence[Row], unmeasured: Mapping[str, str]) -> str:
+    """Write ``docs/benchmarks.md``; ``unmeasured`` says what could not be measured, and why."""
+    machine = _common(rows)
+    holding = sum(row["holds"] for row in rows if "holds" in row)
+    asked = sum("holds" in row for row in rows)
     lines = [
         "# Benchmarks",
         "",
@@ -28,49 +40,83 @@ def page(results: Sequence[Result], machine: Mapping[str, Any]) -> str:
         "Each floor is the same work written by hand, measured in the same run in turns with Xyn:",
         "as many commits, as many bytes, fsync on. Ratios are what counts; they are medians of the",
         "rounds' own ratios, so they are not quite the quotient of the two medians beside them.",
+        "Where something else stands in the floor's place, the bar names it.",
+        "",
+        f"{holding} of {asked} bars hold.",
+        "",
+        f"![How far each figure is on the right side of its bar]({PLOT})",
         "",
         f"| {' | '.join(_HEAD)} |",
         f"|{'---|' * len(_HEAD)}",
-        *(f"| {' | '.join(_cells(result))} |" for result in results),
+        *(f"| {' | '.join(_cells(row))} |" for row in rows),
         "",
-        *_misses(results),
+        *_peers(rows),
+        *_misses(rows),
+        *_unmeasured(unmeasured),
         "## How each was measured",
         "",
-        *(line for result in results for line in _method(result, machine)),
+        *(line for row in rows for line in _method(row, machine)),
         "## On what",
         "",
-        *(f"- {name}: {value}" for name, value in machine.items()),
+        *(f"- {name.replace('_', ' ')}: {value}" for name, value in machine.items()),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _cells(result: Result) -> tuple[str, ...]:
+def _common(rows: Sequence[Row]) -> dict[str, Any]:
+    """What is the same in every row's conditions: the machine."""
+    if not rows:
+        return {}
+    first = rows[0]["conditions"]
+    return {
+        name: value
+        for name, value in first.items()
+        if all(row["conditions"].get(name) == value for row in rows) and name != "rounds"
+    }
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    floor, ratio, holds = row["floor"], row["ratio"], row.get("holds")
     return (
-        result.name,
-        f"{rounded(result.value):g} {result.unit}",
-        f"{rounded(result.floor):g} {result.unit}",
-        f"{result.ratio:.2f}",
-        "" if result.bar is None else str(result.bar),
-        "" if result.holds is None else ("yes" if result.holds else "no"),
+        row["name"],
+        f"{row['value']:g} {row['unit']}",
+        "" if floor is None else f"{floor:g} {row['unit']}",
+        "" if ratio is None else f"{ratio:.2f}",
+        row.get("bar", ""),
+        "" if holds is None else ("yes" if holds else "no"),
     )
 
 
-def _misses(results: Sequence[Result]) -> list[str]:
-    missed = [result for result in results if result.holds is False]
+def _peers(rows: Sequence[Row]) -> list[str]:
+    said = [
+        f"- {row['name']}: {name} {value:g} {row['unit']}"
+        for row in rows
+        for name, value in row["peers"].items()
+    ]
+    if not said:
+        return ["DBOS and Absurd are measured beside it by `make bench PEERS=1`.", ""]
+    return ["## Peers, in the same rounds on the same Postgres", "", *said, ""]
+
+
+def _misses(rows: Sequence[Row]) -> list[str]:
+    missed = [row for row in rows if row.get("holds") is False]
     if not missed:
         return []
-    return [
-        "## What misses its bar, and why",
-        "",
-        *(f"- **{result.name}**: {result.obstacle or 'not known yet'}" for result in missed),
-        "",
-    ]
+    said = [f"- **{row['name']}**: {row['why']}" for row in missed]
+    return ["## What misses its bar, and why", "", *said, ""]
 
 
-def _method(result: Result, machine: Mapping[str, Any]) -> list[str]:
-    own = {name: value for name, value in result.conditions.items() if name not in machine}
+def _unmeasured(unmeasured: Mapping[str, str]) -> list[str]:
+    if not unmeasured:
+        return []
+    said = [f"- **{name}**: {why}" for name, why in unmeasured.items()]
+    return ["## What could not be measured in this run", "", *said, ""]
+
+
+def _method(row: Row, machine: Mapping[str, Any]) -> list[str]:
+    own = {name: value for name, value in row["conditions"].items() if name not in machine}
     return [
-        f"### {result.name}",
+        f"### {row['name']}",
         "",
         *(f"- {name.replace('_', ' ')}: {value}" for name, value in own.items()),
         "",

@@ -1,28 +1,40 @@
 """One measured figure beside its floor, and whether it holds its bar. Pure.
 
 ``bench/results.json`` is a list of these. A row without a bar carries neither
-``bar`` nor ``holds``; one that misses its bar says why.
+``bar`` nor ``holds``; one that misses its bar says why (:mod:`.obstacles`).
 """
 
 import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
+
+Row = dict[str, Any]
+"""One row as ``results.json`` has it."""
+
+FLOOR: Final = "floor"
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """What a ratio of value to floor has to be: ``relation`` is ``<=`` or ``>=``."""
+    """What a figure has to be: ``relation`` is ``<=`` or ``>=``.
+
+    ``than`` is what the limit counts in: ``floor`` (or what stands in the
+    floor's place), or ``None`` for the unit of the value itself.
+    """
 
     relation: str
-    factor: float
+    limit: float
+    than: str | None = FLOOR
 
-    def __str__(self) -> str:
-        return f"{self.relation} {self.factor:g} x floor"
+    def text(self, unit: str) -> str:
+        """Write it as a person would: ``<= 3 x floor``, ``<= 15 ms``."""
+        tail = unit if self.than is None else f"x {self.than}"
+        return f"{self.relation} {rounded(self.limit):g} {tail}".rstrip()
 
-    def holds(self, ratio: float) -> bool:
-        return ratio <= self.factor if self.relation == "<=" else ratio >= self.factor
+    def holds(self, figure: float) -> bool:
+        return figure <= self.limit if self.relation == "<=" else figure >= self.limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,33 +44,31 @@ class Result:
     name: str
     value: float
     unit: str
-    floor: float
-    ratio: float
     conditions: Mapping[str, Any]
     """How it was measured, and on what; never a path."""
+    floor: float | None = None
+    ratio: float | None = None
     bar: Bar | None = None
-    obstacle: str | None = None
-    """What stands in the way, said only where the bar is missed."""
     peers: Mapping[str, float] = field(default_factory=dict)
+    """The same figure of others, by name and version."""
 
-    @property
-    def holds(self) -> bool | None:
-        return None if self.bar is None else self.bar.holds(self.ratio)
-
-    def to_json(self) -> dict[str, Any]:
-        """Give the row of ``results.json``."""
-        row: dict[str, Any] = {
+    def to_json(self) -> Row:
+        """Give the row of ``results.json``, but for ``why``."""
+        row: Row = {
             "name": self.name,
             "value": rounded(self.value),
             "unit": self.unit,
-            "floor": rounded(self.floor),
-            "ratio": rounded(self.ratio),
+            "floor": None if self.floor is None else rounded(self.floor),
+            "ratio": None if self.ratio is None else rounded(self.ratio),
         }
         if self.bar is not None:
-            row |= {"bar": str(self.bar), "holds": self.holds}
-        if self.holds is False:
-            row["why"] = self.obstacle or "not known yet"
-        return row | {"peers": dict(self.peers), "conditions": dict(self.conditions)}
+            figure = self.value if self.bar.than is None else self.ratio
+            assert figure is not None, "a bar that counts in floors needs one"
+            row |= {"bar": self.bar.text(self.unit), "holds": self.bar.holds(figure)}
+        return row | {
+            "peers": {name: rounded(value) for name, value in self.peers.items()},
+            "conditions": dict(self.conditions),
+        }
 
 
 def compare(
@@ -68,7 +78,7 @@ def compare(
     conditions: Mapping[str, Any],
     *,
     bar: Bar | None = None,
-    obstacle: str | None = None,
+    peers: Mapping[str, float] | None = None,
 ) -> Result:
     """Make a result of ``(floor, value)`` of each round; all three figures are medians."""
     return Result(
@@ -79,8 +89,28 @@ def compare(
         ratio=statistics.median(value / floor for floor, value in rounds),
         conditions={"rounds": len(rounds), **conditions},
         bar=bar,
-        obstacle=obstacle,
+        peers=peers or {},
     )
+
+
+def explained(row: Row, obstacles: Mapping[str, str]) -> Row:
+    """Give the row with ``why`` where it misses its bar, and only there."""
+    kept = {key: value for key, value in row.items() if key != "why"}
+    if kept.get("holds") is not False:
+        return kept
+    why = {"why": obstacles.get(row["name"], "not known yet")}
+    tail = {key: kept.pop(key) for key in ("peers", "conditions")}
+    return kept | why | tail
+
+
+def margin(row: Row) -> float:
+    """How far on the right side of its bar a row is: 2 is twice as good as asked, 0.5 half."""
+    relation, limit, *than = row["bar"].split()
+    figure = row["ratio"] if than[:1] == ["x"] else row["value"]
+    better, worse = (float(limit), figure) if relation == "<=" else (figure, float(limit))
+    if worse == 0:
+        return 1.0 if better == 0 else math.inf
+    return float(better / worse)
 
 
 def quantile(values: Sequence[float], share: float) -> float:
@@ -91,7 +121,7 @@ def quantile(values: Sequence[float], share: float) -> float:
 
 def rounded(value: float) -> float:
     """Keep three digits that count, and every digit before the point."""
-    if value == 0:
-        return 0.0
+    if value == 0 or not math.isfinite(value):
+        return value
     digits = 2 - math.floor(math.log10(abs(value)))
     return round(value, max(0, digits))
