@@ -56,7 +56,9 @@ def check_blueprint(report: Report, document: Mapping[str, Any]) -> None:
         report, ("vars",), document.get("vars"), Known({k: run[k] for k in run if k != "vars"})
     )
     concurrency = _mapping(document.get("concurrency"))
-    check_text(report, ("concurrency", "key"), concurrency.get("key"), Known(run))
+    # Asked before there is a run.
+    before = Known({key: run[key] for key in run if key != "run"})
+    check_text(report, ("concurrency", "key"), concurrency.get("key"), before)
     # A listed output is written by this program; there is nothing of the author's in it.
     outputs = {
         name: value
@@ -86,7 +88,7 @@ def step_scope(document: Mapping[str, Any], plan: Order, on_failure: Order, step
     else:
         own, before, after = plan, frozenset[str](), frozenset(on_failure.ids)
     known = own.ancestors.get(step.id, frozenset())
-    if own.cycles:  # its order means nothing until the cycle is gone
+    if not own.is_known(step.id):  # its order means nothing until its needs are mended
         return Known(roots, steps=before | frozenset(own.ids), later=after)
     later = own.later(step.id)
     parallel = frozenset(own.ids) - known - later

@@ -46,6 +46,7 @@ def references(kind: Kind, report: Report, document: Mapping[str, Any]) -> Itera
 def _of_policy(make: MakeReference, document: Mapping[str, Any]) -> Iterator[Reference]:
     for index, rule in enumerate(document["rules"]):
         place: Place = ("rules", index)
+        yield make("rule", rule["rule_id"], (*place, "rule_id"))
         for at, subject in enumerate(rule["match"].get("actor") or []):
             yield make("subject", subject, (*place, "match", "actor", at))
         yield from _of_approvals(make, (*place, "requirements"), rule.get("requirements") or {})

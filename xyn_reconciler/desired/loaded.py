@@ -15,7 +15,7 @@ Kind = Literal[
     "blueprint", "node", "policy", "source", "principals", "pack", "prompt", "test", "other"
 ]
 ReferenceKind = Literal[
-    "self", "action", "provider", "prompt", "node", "subject", "secret", "blueprint"
+    "self", "action", "provider", "prompt", "node", "subject", "secret", "blueprint", "rule"
 ]
 
 START: Final = (1, 1)
@@ -23,7 +23,7 @@ START: Final = (1, 1)
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A name in a file that means something elsewhere; ``self`` is the file's own id."""
+    """A name in a file that means something elsewhere; ``self`` and ``rule`` are its own ids."""
 
     kind: ReferenceKind
     name: str

@@ -34,6 +34,15 @@ class Order:
     def ids(self) -> tuple[str, ...]:
         return tuple(step.id for step in self.steps)
 
+    def is_known(self, step_id: str) -> bool:
+        """Whether all that a step waits for is there: else one mistake would be told as many."""
+        return not self.cycles and not any(
+            need not in self.ancestors
+            for step in self.steps
+            if step.id == step_id or step.id in self.ancestors[step_id]
+            for need in step.needs
+        )
+
     def later(self, step_id: str) -> frozenset[str]:
         """The step itself and those that wait for it."""
         return frozenset(other for other, before in self.ancestors.items() if step_id in before) | {

@@ -11,6 +11,8 @@ ConditionType = Literal[
     "NotRunnable",
     "RecordsBehind",
     "RecordsSetAside",
+    "RepositoryDamaged",
+    "EventsSetAside",
     "Following",
     "Mirrored",
 ]

@@ -195,6 +195,9 @@ CRON_WORDS: Final = {
 _ANY_MONDAY: Final = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
 
 
+_CRON_PLACE = r"(?:[0-9]+|[A-Za-z]{3})"
+_CRON_ITEM = rf"(?:(?:\*|{_CRON_PLACE}-{_CRON_PLACE})(?:/[0-9]+)?|{_CRON_PLACE})"
+_CRON_FIELD: Final = re.compile(rf"{_CRON_ITEM}(?:,{_CRON_ITEM})*")
 _CRON_FIELDS = "minute, hour, day of month, month, day of week"
 
 
@@ -208,6 +211,15 @@ def _cron(text: str) -> str:
         # CronSim takes a sixth field, seconds, which Debian's cron does not know.
         raise PydanticCustomError(
             "bad_cron", "a cron expression has five fields: {fields}", {"fields": _CRON_FIELDS}
+        )
+    strange = next((f for f in expression.split() if not _CRON_FIELD.fullmatch(f)), None)
+    if strange is not None:
+        # Nor its L, its #, and its 5/10, which other crons read otherwise.
+        raise PydanticCustomError(
+            "bad_cron",
+            "Debian's cron does not read {field}: a field has numbers, names, ranges, * and steps"
+            " of these two",
+            {"field": repr(strange)},
         )
     try:
         CronSim(expression, _ANY_MONDAY)

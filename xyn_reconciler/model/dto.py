@@ -7,7 +7,7 @@ at the field.
 
 import datetime as dt
 import uuid
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
@@ -22,6 +22,9 @@ Timestamp = Annotated[
 
 Words = Annotated[str, Field(pattern=r"^[^\x00]*$")]
 """Text for a column: Postgres knows no U+0000 there."""
+
+DRAFT_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$"
+"""Of a draft, as its branch has it below ``draft/``."""
 
 Item = TypeVar("Item")
 
@@ -102,6 +105,8 @@ class RunDto(_Dto):
     event_id: uuid.UUID | None = None
     priority: int = 0
     origin_run_id: uuid.UUID | None = None
+    parent_run_id: uuid.UUID | None = None
+    parent_step_id: uuid.UUID | None = None
     record_commit: str | None = None
 
 
@@ -261,6 +266,8 @@ class HealthDto(_Dto):
     version: str
     uptime_seconds: int
     now: Timestamp
+    reasons: list[str]
+    """What is not as it should be, a sentence each; empty when ``ok``."""
 
 
 class StatusDto(_Dto):
@@ -284,7 +291,252 @@ class StatusDto(_Dto):
     """Outbox rows not yet in Git; normally 0."""
     record_lag_seconds: float
     ready: bool
+    """Whether it takes part: what is broken beside that is in ``reasons``, and the rest goes on."""
     reasons: list[str]
+
+
+class DraftContent(_Dto):
+    """What a draft brings: ``files`` by path (null takes one out), or one ``definition``."""
+
+    files: dict[Words, str | None] = Field(default_factory=dict, max_length=1000)
+    definition: str | dict[str, Any] | None = None
+    """A document, as YAML text or as JSON; it goes to ``path``."""
+    path: Words | None = Field(default=None, min_length=1, max_length=500)
+    """By default ``blueprints/<name>.yaml``, of a pack ``packs/<name>/pack.yaml``."""
+    notes: Words | None = Field(default=None, max_length=20_000)
+
+
+class DraftCreateRequest(_Dto):
+    """Seed 45.6: a commit on branch ``draft/<name>``, which is made from main where it is not."""
+
+    name: str = Field(pattern=DRAFT_NAME, max_length=100)
+    kind: Literal["blueprint", "pack"] = "blueprint"
+    content: DraftContent
+
+
+class DraftDto(_Dto):
+    """Seed 45.6; the fields from ``head`` on are added to it."""
+
+    draft_id: uuid.UUID
+    name: str
+    kind: Literal["blueprint", "pack"]
+    status: Literal["draft", "validated", "promoted"]
+    created_at: Timestamp
+    updated_at: Timestamp
+    content: dict[str, Any]
+    """``notes``; where one draft is asked for also ``files``: what it changes, by path, null for
+    a file that it takes out or that is no text."""
+    head: str
+    author: str
+    iteration: int
+    version: str | None = None
+    """The promotion's commit."""
+    run_id: uuid.UUID | None = None
+    closed_at: Timestamp | None = None
+
+
+class CheckDto(_Dto):
+    """What a check found about the newest iteration merged with ``main``."""
+
+    name: str
+    status: Literal["running", "passed", "failed", "skipped", "interrupted"]
+    summary: str | None = None
+    main: str
+    started_at: Timestamp
+    completed_at: Timestamp | None = None
+    artifact_id: uuid.UUID | None = None
+    """Its report."""
+
+
+class FindingDto(_Dto):
+    check: str
+    path: str
+    line: int
+    column: int
+    code: str
+    message: str
+
+
+class IterationDto(_Dto):
+    iteration: int
+    head: str
+    author: str
+    created_at: Timestamp
+
+
+class CommitDto(_Dto):
+    sha: str
+    author: str
+    """As the commit says, which nobody has proved."""
+    subject: str
+    authored_at: Timestamp
+
+
+class ChangeDto(_Dto):
+    """One thing that is different, as a reviewer would say it."""
+
+    path: str
+    kind: str
+    document_id: str
+    words: str
+    weight: str
+
+
+class FileChangeDto(_Dto):
+    path: str
+    change: Literal["added", "changed", "removed"]
+
+
+class ConflictDto(_Dto):
+    """A path that does not merge; the blobs of both sides and of what they come from."""
+
+    path: str
+    base: str | None = None
+    main: str | None = None
+    draft: str | None = None
+
+
+class VoteDto(_Dto):
+    """A yes or no; ``counts`` says whether it stands for what the draft would change now."""
+
+    decision_id: uuid.UUID
+    principal: str
+    decision: Literal["approved", "rejected"]
+    comment: str | None = None
+    iteration: int
+    effect_digest: str
+    created_at: Timestamp
+    counts: bool
+    used_by: str | None = None
+    """The promotion that it allowed."""
+
+
+class CommentDto(_Dto):
+    comment_id: uuid.UUID
+    iteration: int
+    author: str
+    text: str
+    path: str | None = None
+    line: int | None = None
+    created_at: Timestamp
+
+
+class ReviewDto(_Dto):
+    """All that a reviewer has to know of a draft at this moment."""
+
+    draft_id: uuid.UUID
+    name: str
+    kind: Literal["blueprint", "pack"]
+    status: Literal["draft", "validated", "promoted"]
+    head: str
+    main: str
+    """What it is compared with; of a promoted draft ``main`` as it was before."""
+    author: str
+    authors: list[str]
+    """Everybody whose work it is: their own approval is none."""
+    iteration: int
+    created_at: Timestamp
+    updated_at: Timestamp
+    closed_at: Timestamp | None = None
+    version: str | None = None
+    run_id: uuid.UUID | None = None
+    notes: str | None = None
+    url: str
+    iterations: list[IterationDto]
+    commits: list[CommitDto]
+    """The newest first, at most 100."""
+    files: list[FileChangeDto]
+    changes: list[ChangeDto]
+    effects: dict[str, Any]
+    effect_digest: str
+    """What an approval is for."""
+    risk: Literal["low", "medium", "high"]
+    checks: list[CheckDto]
+    findings: list[FindingDto]
+    backtest: Any = None
+    """The report of the check ``backtest``; null before there is one."""
+    policy: list[dict[str, Any]]
+    approvals: list[VoteDto]
+    comments: list[CommentDto]
+    conflicts: list[ConflictDto]
+    behind: int
+    """Commits of ``main`` that the draft has not seen; at most 1000 are counted."""
+    mergeable: bool
+    reasons: list[str]
+    """What is in the way of merging, for who asks; empty where nothing is."""
+
+
+class LineDto(_Dto):
+    """``old`` and ``new`` are line numbers, from 1; ``marks`` the characters that differ."""
+
+    side: Literal["same", "old", "new"]
+    old: int | None = None
+    new: int | None = None
+    text: str
+    marks: list[tuple[int, int]] = Field(default_factory=list)
+
+
+class HunkDto(_Dto):
+    header: str
+    lines: list[LineDto]
+
+
+class FileDiffDto(_Dto):
+    path: str
+    change: Literal["added", "changed", "removed"]
+    kind: Literal["text", "binary", "too_large"]
+    """Only of a ``text`` there are hunks."""
+    added: int
+    removed: int
+    hunks: list[HunkDto]
+
+
+class ReviewDiffDto(_Dto):
+    """What promotion would change, in words and in text."""
+
+    draft_id: uuid.UUID
+    name: str
+    head: str
+    main: str
+    changes: list[ChangeDto]
+    files: list[FileDiffDto]
+
+
+class ReviewDecisionRequest(_Dto):
+    """``effect_digest`` is what was looked at: an approval of anything else is refused."""
+
+    comment: Words | None = Field(default=None, max_length=4000)
+    effect_digest: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+
+
+class PromoteRequest(_Dto):
+    """``head``, where given, must be the draft's present one."""
+
+    head: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$")
+
+
+class CommentRequest(_Dto):
+    text: Words = Field(min_length=1, max_length=20_000)
+    path: Words | None = Field(default=None, max_length=1000)
+    line: int | None = Field(default=None, ge=1, le=1_000_000)
+
+
+class RollbackRequest(_Dto):
+    revision: str = Field(pattern=r"^[0-9a-f]{7,40}$")
+    """A commit of main, or the beginning of its name."""
+
+
+class MovedDto(_Dto):
+    """``main`` is at ``commit``."""
+
+    commit: str
+    applied: bool
+    """Whether it is active here; ``message`` says why not."""
+    message: str
+    draft_id: uuid.UUID | None = None
+    name: str | None = None
+    reverts: str | None = None
+    """What a rollback took back."""
 
 
 class ErrorBody(_Dto):

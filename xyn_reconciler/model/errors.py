@@ -74,6 +74,13 @@ class NeedsApprovalError(XynError):
     exit_code = 5
 
 
+class DeniedError(XynError):
+    """Whoever asks may not do this, whoever agrees."""
+
+    code = "denied"
+    http_status = 403
+
+
 class UnavailableError(XynError):
     """A part that this needs does not answer at the moment; asking again later is right."""
 

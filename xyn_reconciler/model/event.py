@@ -62,4 +62,5 @@ class Event:
 
 def isoformat(moment: dt.datetime) -> str:
     """ISO 8601 in UTC with microseconds and ``Z`` (seed 45.1), so that text order is time order."""
-    return moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    text = moment.astimezone(dt.UTC).isoformat(timespec="microseconds")
+    return text.removesuffix("+00:00") + "Z"

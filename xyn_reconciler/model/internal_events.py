@@ -263,6 +263,60 @@ class GitRefused(EventData):
     problems: list[str]
 
 
+class ReviewOpened(EventData):
+    """A draft was pushed and is under review; ``kind`` is blueprint or pack."""
+
+    event_name = "xyn.review.opened"
+    resource_type = "draft"
+    name: str
+    kind: str
+    head: str
+    author: str
+
+
+class ReviewUpdated(EventData):
+    """A draft under review has another head."""
+
+    event_name = "xyn.review.updated"
+    resource_type = "draft"
+    name: str
+    head: str
+    iteration: int
+    author: str
+
+
+class ReviewChecked(EventData):
+    """All checks of a draft, merged with ``main``, have ended."""
+
+    event_name = "xyn.review.checked"
+    resource_type = "draft"
+    name: str
+    head: str
+    main: str
+    iteration: int
+    status: str
+    checks: dict[str, str]
+
+
+class ReviewPromoted(EventData):
+    """A draft was merged into main by ``commit``."""
+
+    event_name = "xyn.review.promoted"
+    resource_type = "draft"
+    name: str
+    head: str
+    commit: str
+
+
+class ReviewClosed(EventData):
+    """A draft's branch is gone, and nothing of it was merged."""
+
+    event_name = "xyn.review.closed"
+    resource_type = "draft"
+    name: str
+    head: str
+
+
 INTERNAL_EVENTS: Final[dict[str, type[EventData]]] = {
     kind.event_name: kind
     for kind in (
@@ -291,6 +345,11 @@ INTERNAL_EVENTS: Final[dict[str, type[EventData]]] = {
         ArtifactAttached,
         GitPushed,
         GitRefused,
+        ReviewOpened,
+        ReviewUpdated,
+        ReviewChecked,
+        ReviewPromoted,
+        ReviewClosed,
     )
 }
 

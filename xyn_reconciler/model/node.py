@@ -67,6 +67,10 @@ class Limits(Part):
     """All artifacts (seed 38.1)."""
     backlog: SomeTime = "7d"
     """How long handled events stay in the index (seed 38.1)."""
+    backlog_runs: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
+    """Runs that wait for a worker; beyond it, those of a storm step back (seed 38.2)."""
+    backlog_max: Size = "1GB"
+    """Events that wait to be handled; beyond it, senders are told to come again (seed 38.1)."""
 
 
 class Node(Part):

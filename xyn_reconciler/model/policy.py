@@ -1,6 +1,11 @@
-"""Policies: the envelope of seed 31.2 with the rules of 31.3 (governance) and 31.4 (treasury)."""
+"""Policies: the envelope of seed 31.2 with the rules of 31.3 (governance) and 31.4 (treasury).
+
+A governance policy may also say how risky a change is (``risk``), which its rules
+then match on.
+"""
 
 import re
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
@@ -118,6 +123,75 @@ class Envelope(Part):
     """Anything else."""
 
 
+Risk = Literal["low", "medium", "high"]
+RISKS: Final[tuple[Risk, ...]] = ("low", "medium", "high")
+"""From the least."""
+
+
+class RiskRules(Part):
+    """How risky what a change does is; a change is as risky as the riskiest thing that it does.
+
+    Where several active policies say something of one thing, the highest counts;
+    of what none of them speaks, :data:`DEFAULT_RISK` does.
+    """
+
+    noun: ClassVar[str] = "risk"
+
+    gate_removed: Maybe[Risk] = None
+    """A gate goes, or steps that waited for it no longer do."""
+    gate_loosened: Maybe[Risk] = None
+    """A gate asks fewer or other people, opens by itself, or its refusal stops nothing."""
+    action_added: dict[Annotated[str, AfterValidator(_action)], Risk] = Field(default_factory=dict)
+    """By action that a blueprint calls and did not before: ``ssh.run``, ``ssh.*``, ``*``."""
+    action_changed: Maybe[Risk] = None
+    """What an action or a model is given."""
+    host_added: Maybe[Risk] = None
+    """A host that a blueprint reaches and did not before."""
+    secret_added: Maybe[Risk] = None
+    """A secret that is referenced and was not before."""
+    trigger_gained: Maybe[Risk] = None
+    """More events, or more moments, start a run."""
+    policy_changed: Maybe[Risk] = None
+    """A policy is added, changed or removed."""
+    principals_changed: Maybe[Risk] = None
+    """Somebody joins, leaves, or is given other roles or teams."""
+    node_changed: Maybe[Risk] = None
+    """A node's definition."""
+    source_changed: Maybe[Risk] = None
+    """A webhook source."""
+    pack_changed: Maybe[Risk] = None
+    """A pack."""
+    other: Maybe[Risk] = None
+    """Anything else."""
+
+    def of_action(self, name: str) -> Risk:
+        """How risky it is to call an action: its own name, else the longest pattern, decides."""
+        parts = name.split(".")
+        wider = [".".join([*parts[:count], "*"]) for count in range(len(parts) - 1, -1, -1)]
+        return next(
+            (self.action_added[each] for each in (name, *wider) if each in self.action_added),
+            "medium",
+        )
+
+
+DEFAULT_RISK: Final = RiskRules(
+    gate_removed="high",
+    gate_loosened="high",
+    action_added={"ssh.*": "high", "container.*": "high", "http.*": "medium", "*": "medium"},
+    action_changed="medium",
+    host_added="medium",
+    secret_added="medium",  # noqa: S106 - how risky, no secret
+    trigger_gained="medium",
+    policy_changed="high",
+    principals_changed="high",
+    node_changed="high",
+    source_changed="medium",
+    pack_changed="medium",
+    other="low",
+)
+"""What is risky where no policy says otherwise."""
+
+
 class GovernancePolicy(Envelope):
     """Decides who may do what."""
 
@@ -125,6 +199,30 @@ class GovernancePolicy(Envelope):
     """Who may do what."""
     rules: list[GovernanceRule]
     """Asked by priority, then in this order."""
+    risk: Maybe[RiskRules] = None
+
+
+def risk_in_force(policies: Iterable[GovernancePolicy]) -> RiskRules:
+    """Give the risk rules of all active policies as one, with a risk for everything."""
+    stated = [each.risk for each in policies if each.status == "active" and each.risk is not None]
+    actions = dict(DEFAULT_RISK.action_added) | _highest(each.action_added for each in stated)
+    plain = [
+        {
+            name: risk
+            for name in RiskRules.model_fields
+            if name != "action_added" and (risk := getattr(each, name)) is not None
+        }
+        for each in stated
+    ]
+    return DEFAULT_RISK.model_copy(update={**_highest(plain), "action_added": actions})
+
+
+def _highest(tables: Iterable[Mapping[str, Risk]]) -> dict[str, Risk]:
+    highest: dict[str, Risk] = {}
+    for table in tables:
+        for name, risk in table.items():
+            highest[name] = max(risk, highest.get(name, risk), key=RISKS.index)
+    return highest
 
 
 class TreasuryMatch(Part):

@@ -174,6 +174,28 @@ class ExecutionPlan(_Frozen):
         return digest(self.to_json())
 
 
+START_GATE: Final = "xyn_start"
+"""The gate that a policy puts in front of a plan: a run has not begun before it."""
+
+
+def with_start_gate(plan: ExecutionPlan, approvals: GateApprovals) -> ExecutionPlan:
+    """Give the plan with a gate that every step waits for; one that is there already stays."""
+    if plan.step(START_GATE) is not None:
+        return plan
+    gate = PlannedStep(
+        key=START_GATE,
+        kind="gate",
+        name="Start this run, as a policy asks",
+        mode="manual",
+        approvals=approvals,
+    )
+    steps = (
+        step if step.needs else step.model_copy(update={"needs": (START_GATE,)})
+        for step in plan.steps
+    )
+    return plan.model_copy(update={"steps": (gate, *steps)})
+
+
 def canonical(value: Any) -> bytes:  # noqa: ANN401 - any JSON value is what this is for
     """JSON with sorted keys, no spaces, ASCII only: equal values give equal bytes."""
     return json.dumps(

@@ -15,14 +15,16 @@ class Expected(Part):
 
     noun: ClassVar[str] = "expect"
 
-    status: Maybe[Literal["completed", "failed", "waiting", "cancelled"]] = None
-    """Of the run."""
+    status: Maybe[Literal["completed", "failed", "waiting", "cancelled", "not_started"]] = None
+    """Of the run; ``not_started`` where the event is not to start it."""
     inputs: Maybe[dict[Id, Json]] = None
     """Name -> value."""
     steps: Maybe[dict[Id, Json]] = None
-    """Step -> its status."""
+    """Step -> its status, or ``{status, inputs, outputs}`` of which only what is named is asked."""
     outputs: Maybe[dict[str, Json]] = None
     """Name -> value."""
+    error: Maybe[str] = None
+    """The code that it fails with."""
 
 
 class TestFile(Part):
@@ -40,5 +42,7 @@ class TestFile(Part):
     inputs: Maybe[dict[Id, Json]] = None
     """Inputs of a manual start, instead of an event."""
     steps: dict[Id, Json] = Field(default_factory=dict)
-    """Step -> its outputs, where it is not to be carried out."""
+    """Step -> its outputs: no test carries out anything but transforms. Of a gate: its decision."""
+    failures: dict[Id, Json] = Field(default_factory=dict)
+    """Step -> the error that it fails with: ``{code, message}``."""
     expect: Expected

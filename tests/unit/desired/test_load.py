@@ -328,6 +328,19 @@ def test_a_step_is_refused_with_a_sentence_at_its_place(text: str, expected: str
     assert any(expected in problem for problem in found), found
 
 
+def test_a_slip_in_needs_is_one_finding_and_not_one_more_for_each_step_behind_it() -> None:
+    text = """  - {kind: transform, id: a, set: {x: 1}}
+  - {kind: transform, id: b, needs: [aa], set: {x: "{{ steps.a.outputs.x }}"}}
+  - {kind: transform, id: c, set: {x: "{{ steps.a.outputs.x }}"}}
+  - {kind: transform, id: d, needs: [a], when: steps.c.status}
+"""
+
+    slip, other = problems(step(text))
+
+    assert 'no step "aa"' in slip
+    assert 'step "c" runs beside this one' in other
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -347,6 +360,9 @@ def test_a_step_is_refused_with_a_sentence_at_its_place(text: str, expected: str
         ("triggers: [{event_type: a.b, when: inputs.x}]", '"inputs" is not known here'),
         ("triggers: [{event_type: a.b, dedupe: {key: x}}]", "dedupe needs a window"),
         ("triggers: [{schedule: {cron: 0 2 * *}}]", "bad_cron"),
+        ("triggers: [{schedule: {cron: 0 0 L * *}}]", "bad_cron: Debian's cron does not read 'L'"),
+        ("triggers: [{schedule: {cron: '0 0 * * 1#2'}}]", "does not read '1#2'"),
+        ("triggers: [{schedule: {cron: 5/10 * * * *}}]", "does not read '5/10'"),
         ("triggers: [{schedule: {cron: '@fortnightly'}}]", "bad_cron: known names are @annually"),
         ("triggers: [{schedule: {cron: '@daily', timezone: Europe/Berln}}]", "bad_timezone"),
         ("triggers: [{schedule: {cron: '@daily', timezone: ../../etc/passwd}}]", "bad_timezone"),

@@ -1,0 +1,1 @@
+"""Who may do what. No I/O: a request and policies in, a decision and its reasons out."""
