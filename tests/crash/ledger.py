@@ -18,7 +18,7 @@ from typing import Any
 
 import httpx2
 
-from tests.running import Node, git, wait_for
+from tests.running import PLAIN, Node, git, wait_for
 
 ENDED = ("completed", "failed", "cancelled")
 BLUEPRINT = """\
@@ -114,7 +114,7 @@ class Ledger:
                 json={"event_name": "crash.job", "data": {"n": number}},
                 headers={"Idempotency-Key": f"crash-{number}"},
                 timeout=10,
-                trust_env=False,
+                **PLAIN,
             )
         except httpx2.HTTPError:
             return None

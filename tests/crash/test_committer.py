@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.integration.record.record_world import FILES, World
+from xyn_reconciler.model.audit import AuditEntry
+from xyn_reconciler.record.audit import append_audit, link_of
 from xyn_reconciler.store.database import Database
 from xyn_reconciler.store.git import Repository
 
@@ -58,6 +61,46 @@ def test_a_committer_killed_anywhere_loses_nothing_and_records_nothing_twice(
         "SELECT count(*) FROM events WHERE record_commit IS NULL"
         " AND (run_id IS NULL OR event_name LIKE 'xyn.artifact%')"
     ) == [(0,)]
+
+
+@pytest.mark.parametrize("point", ["audit.committed", "record.marked"])
+def test_a_committer_killed_in_the_audit_neither_loses_an_entry_nor_writes_one_twice(
+    world: World, point: str
+) -> None:
+    entries = [world.decide("policy.decided", "run.start", outcome="allowed") for _ in range(3)]
+    world.happen()
+
+    killed = drain_elsewhere(world, point)
+    entries.append(world.decide("policy.decided", "run.start", outcome="refused"))
+    ended = drain_elsewhere(world)
+
+    assert (killed, ended) == (-signal.SIGKILL, 0)
+    assert world.waiting() == 0
+    lines = [
+        json.loads(line)
+        for _, content in world.repository.walk_records("refs/xyn/audit/seed")
+        for line in content.splitlines()
+    ]
+    assert [line["audit_id"] for line in lines] == [str(each.audit_id) for each in entries]
+    assert [line["sequence"] for line in lines] == [1, 2, 3, 4]
+    assert world.ask("SELECT count(*) FROM audit WHERE record_commit IS NULL") == [(0,)]
+
+
+def test_an_entry_that_was_not_of_the_outbox_does_not_hide_what_a_kill_left(world: World) -> None:
+    world.decide("policy.decided", "run.start")
+    assert drain_elsewhere(world, "audit.committed") == -signal.SIGKILL
+    append_audit(
+        world.repository,
+        "seed",
+        [AuditEntry(kind="event.forgotten", actor="ada", at=world.now())],
+        now=world.now(),
+        redactor=world.redactor,
+    )
+
+    assert drain_elsewhere(world) == 0
+
+    link = link_of(world.repository.commit(world.tips()["refs/xyn/audit/seed"]))
+    assert link.sequence == 2
 
 
 def test_what_was_recorded_before_a_kill_is_there_after_a_lost_database(

@@ -9,16 +9,21 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx2
 import psutil
 import pytest
 
 from tests.crash.ledger import Effects, Ledger, prepare, recorded
-from tests.running import Node, clean_environment, wait_for
+from tests.running import Node, clean_environment, git, wait_for
 from xyn_reconciler.store.embedded_postgres import EmbeddedPostgres
+from xyn_reconciler.store.git_maintenance import LOCK_SECONDS
 
 pytestmark = [pytest.mark.crash, pytest.mark.slow]
 
 AWAY_SECONDS = float(os.environ.get("XYN_POSTGRES_AWAY_SECONDS", "10"))
+"""60 for as long as issue and README say; what is asserted is the same."""
+STOPPED_SECONDS = float(os.environ.get("XYN_STOPPED_SECONDS", "6"))
+"""How long a worker is stopped: at least its lease of four seconds."""
 QUICK_SECONDS = 2.0
 """A sender without a database is told so well before it gives up by itself."""
 
@@ -85,6 +90,7 @@ def test_a_worker_that_was_stopped_beyond_its_lease_writes_nothing_over_another(
     stale = worker_of(node)
 
     stale.send_signal(signal.SIGSTOP)
+    wakes = time.monotonic() + STOPPED_SECONDS
     environment = {"DATABASE_URL": postgres.url, "XYN_URL": node.url, "XYN_HOME": str(node.home)}
     with subprocess.Popen(
         [sys.executable, "-m", "xyn_reconciler.node.worker_process", "--home", str(node.home)],
@@ -98,6 +104,7 @@ def test_a_worker_that_was_stopped_beyond_its_lease_writes_nothing_over_another(
             (run,) = ledger.runs()
             node.wait_for_run(run["run_id"], "completed")
             before = node.get(f"/runs/{run['run_id']}/steps")
+            time.sleep(max(wakes - time.monotonic(), 0))
             stale.send_signal(signal.SIGCONT)
             # The stale one works again, so it has read its answer and was refused by now.
             for _ in range(5):
@@ -143,7 +150,7 @@ def test_locks_and_half_written_files_of_a_kill_are_swept_and_nothing_waits_for_
     ledger.check(effects)
 
 
-def test_a_corrupt_object_is_named_and_the_rest_keeps_on(
+def test_locks_that_a_killed_push_left_hold_up_a_running_node_for_ten_seconds_at_most(
     ledger: Ledger, effects: Effects, tmp_path: Path
 ) -> None:
     node = ledger.node
@@ -151,42 +158,98 @@ def test_a_corrupt_object_is_named_and_the_rest_keeps_on(
     prepare(node, tmp_path, effects)
     ledger.send(10)
     ledger.settle()
-    assert node.stop() == 0
     repository = node.home / "state.git"
-    broken = broken_tip(repository)
+    (records,) = (repository / "refs" / "xyn" / "runs").rglob("2*")
+    left = [
+        repository / "packed-refs.lock",
+        repository / "refs" / "heads" / "main.lock",
+        records.with_name(f"{records.name}.lock"),
+    ]
+    for path in left:
+        path.write_bytes(b"half")
+    began = time.monotonic()
 
-    node.start()
     ledger.send(10)
-    said = wait_for(lambda: condition(node, "RecordsBehind"), node.log)
-    wait_for(lambda: ledger.statuses()["completed"] == 2, lambda: f"{ledger.runs()}\n{node.log()}")
+    ledger.settle()
+    (tmp_path / "clone" / "README.md").write_text("Changed.\n")
+    git(tmp_path / "clone", "commit", "-q", "-a", "-m", "Change")
+    wait_for(
+        lambda: (
+            git(tmp_path / "clone", "push", "-q", "origin", "HEAD:main", check=False).returncode
+            == 0
+        )
+    )
 
-    assert broken in said
+    assert [path for path in left if path.exists()] == []
+    assert time.monotonic() - began < LOCK_SECONDS + 10
+    ledger.check(effects)
+    assert node.get("/health")["status"] == "ok"
+
+
+@pytest.mark.parametrize("what", ["refs/heads/main:node.yaml", "RECORDS^{tree}"])
+def test_a_corrupt_object_is_named_within_seconds_and_the_rest_keeps_on(
+    ledger: Ledger, effects: Effects, tmp_path: Path, what: str
+) -> None:
+    node = ledger.node
+    node.start()
+    prepare(node, tmp_path, effects)
+    ledger.send(10)
+    ledger.settle()
+
+    broken = spoil(node.home / "state.git", what)
+
+    def said() -> str:
+        health = node.get("/health")
+        return str(health) if health["status"] == "degraded" else ""
+
+    health = wait_for(said, node.log, seconds=15)
+    assert broken in health
+    assert broken in (condition(node, "RepositoryDamaged") or "")
+    assert broken in page(node, "/ui/health")
+    for _ in range(5):
+        assert ledger.send(10) == 202
+    wait_for(lambda: ledger.statuses()["completed"] == 6, lambda: f"{ledger.runs()}\n{node.log()}")
+    assert page(node, "/readyz")
+    # Also after a start, when nothing is remembered of what could still be read before.
+    node.kill()
+    node.start()
+    assert broken in wait_for(said, node.log, seconds=15)
+    ledger.send(10)
+    wait_for(lambda: ledger.statuses()["completed"] == 7, lambda: f"{ledger.runs()}\n{node.log()}")
     assert node.xynctl("doctor", check=False).returncode != 0
 
 
-def broken_tip(repository: Path) -> str:
-    """Spoil the tree at the tip of this month's records; its name."""
+def page(node: Node, path: str) -> str:
+    answer = httpx2.get(f"{node.url}{path}", trust_env=False)
+    assert answer.is_success, answer.text
+    return answer.text
+
+
+def spoil(repository: Path, what: str) -> str:
+    """Overwrite an object in place, as a bad disk does; its name."""
 
     def ask(*arguments: str, check: bool = True) -> str:
         command = ["git", "-c", "safe.directory=*", "--git-dir", str(repository), *arguments]
         done = subprocess.run(command, check=check, capture_output=True, text=True)
         return done.stdout.strip()
 
-    (ref,) = ask("for-each-ref", "--format=%(refname)", "refs/xyn/runs/").splitlines()
-    tree = ask("rev-parse", f"{ref}^{{tree}}")
+    (records,) = ask("for-each-ref", "--format=%(refname)", "refs/xyn/runs/").splitlines()
+    name = ask("rev-parse", what.replace("RECORDS", records))
     for pack in (repository / "objects" / "pack").glob("*.idx"):
         for line in ask("verify-pack", "-v", str(pack), check=False).splitlines():
-            if line.startswith(tree):
-                offset = int(line.split()[4])
-                content = bytearray(pack.with_suffix(".pack").read_bytes())
-                content[offset + 4 : offset + 12] = bytes(8)
-                pack.with_suffix(".pack").chmod(0o600)
-                pack.with_suffix(".pack").write_bytes(content)
-    loose = repository / "objects" / tree[:2] / tree[2:]
+            if line.startswith(name):
+                overwrite(pack.with_suffix(".pack"), int(line.split()[4]) + 4)
+    loose = repository / "objects" / name[:2] / name[2:]
     if loose.exists():
-        loose.chmod(0o600)
-        loose.write_bytes(b"spoilt")
-    return tree
+        overwrite(loose, 0)
+    return name
+
+
+def overwrite(path: Path, offset: int) -> None:
+    path.chmod(0o600)
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(bytes(8))
 
 
 # ── disks ────────────────────────────────────────────────────────────────────────────────────────

@@ -22,8 +22,14 @@ POINTS = (
     "record.committed",
     "record.marked",
 )
-ELSEWHERE = {"forget.audited", "forget.rewritten"}
-"""Killed at in the tests of ``event forget``."""
+ELSEWHERE = {
+    "forget.audited",
+    "forget.rewritten",
+    "audit.committed",
+    "review.opened",
+    "review.checked",
+}
+"""Killed at in the tests of ``event forget``, of the committer and of reviews."""
 
 
 def test_every_named_point_is_killed_at() -> None:

@@ -1,4 +1,4 @@
-"""Processes of a node killed at random under load; ``XYN_KILL_ROUNDS=10000`` for a night of it."""
+"""Processes of a node killed at random under load; ``XYN_KILLS=10000`` for a night of it."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ from tests.crash.ledger import Effects, Ledger, prepare
 
 pytestmark = [pytest.mark.crash, pytest.mark.slow]
 
-ROUNDS = int(os.environ.get("XYN_KILL_ROUNDS", "40"))
+KILLS = int(os.environ.get("XYN_KILLS", "60"))
 SEED = int(os.environ.get("XYN_KILL_SEED", "1"))
 VICTIMS = ("xyn-node", "xyn-worker", "xyn-web", "postgres")
 
@@ -40,7 +40,7 @@ def test_whoever_is_killed_at_random_nothing_acknowledged_is_lost_or_done_twice(
     sender = threading.Thread(target=load)
     sender.start()
     killed = 0
-    while killed < ROUNDS:
+    while killed < KILLS:
         time.sleep(chance.uniform(0.05, 0.6))
         name = chance.choice(VICTIMS)
         victims = [process for process in node.family() if _is(process, name)]
@@ -53,7 +53,7 @@ def test_whoever_is_killed_at_random_nothing_acknowledged_is_lost_or_done_twice(
 
     ledger.settle(120)
     assert faults == []
-    assert len(ledger.acknowledged) > ROUNDS / 10
+    assert len(ledger.acknowledged) > KILLS / 10
     ledger.check(effects)
 
 

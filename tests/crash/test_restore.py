@@ -35,7 +35,7 @@ def mirror_to(node: Node, folder: Path, plain: Path) -> None:
     with (folder / "clone" / "node.yaml").open("a") as file:
         file.write(f"mirror: [{plain}]\n")
     git(folder / "clone", "commit", "-q", "-a", "-m", "Keep a mirror")
-    git(folder / "clone", "push", "-q", "origin", "HEAD:main")
+    git(folder / "clone", "push", "-q", "origin", "HEAD:main", "HEAD:refs/heads/draft/idea")
 
 
 def refs(node: Node, plain: Path) -> tuple[dict[str, str], dict[str, str]]:
@@ -83,7 +83,28 @@ def test_a_node_comes_back_from_a_plain_git_server_on_an_empty_machine(
     successor.start()
 
     assert listings(successor) == before
+    assert "refs/heads/draft/idea" in refs(successor, plain)[0]
     successor.xynctl("gate", "approve", waiting[0]["run_id"], "approve")
     successor.wait_for_run(waiting[0]["run_id"], "completed")
     # It goes on with the mirror where the other left off.
     wait_for(lambda: len(set(map(str, refs(successor, plain)))) == 1, successor.log)
+
+
+def test_a_node_that_ends_leaves_its_last_records_at_the_mirror(
+    nodes: list[Node], tmp_path: Path
+) -> None:
+    node = nodes[0]
+    git(tmp_path, "init", "-q", "--bare", "plain.git")
+    plain = tmp_path / "plain.git"
+    node.start()
+    mirror_to(node, tmp_path, plain)
+    wait_for(lambda: len(set(map(str, refs(node, plain)))) == 1, node.log)
+    run = node.run_of(node.emit("demo.hello", {"name": "Ada"}))
+    node.wait_for_run(run["run_id"], "completed")
+
+    assert node.stop() == 0
+
+    ours, theirs = refs(node, plain)
+    assert ours == theirs
+    records = git(plain, "log", "--all", "--format=%(trailers:key=Run-Id,valueonly)").stdout
+    assert run["run_id"] in records

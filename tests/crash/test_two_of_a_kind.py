@@ -1,4 +1,4 @@
-"""Two node processes on one database: each event is recorded once, each slot fires once."""
+"""Two node processes, or homes, on one database: recorded once, fired once, or refused."""
 
 import datetime as dt
 import threading
@@ -9,9 +9,13 @@ import pytest
 
 from tests.integration.record.record_world import FILES, World
 from tests.running import wait_for
+from xyn_reconciler.model.errors import ConflictError
+from xyn_reconciler.node.home import Home
+from xyn_reconciler.node.prepare import prepare
 from xyn_reconciler.record.commit import Committer
+from xyn_reconciler.record.render import RUNS
 from xyn_reconciler.store.database import Database
-from xyn_reconciler.store.git import Repository
+from xyn_reconciler.store.git import MAIN, Repository
 from xyn_reconciler.trigger.schedule import Clockwork
 
 pytestmark = pytest.mark.crash
@@ -94,3 +98,44 @@ def test_of_two_clocks_that_tick_at_once_each_slot_fires_once(world: World) -> N
     ]
     assert sum(fired) == len(slots) == len(set(slots)) == 10
     assert world.ask("SELECT count(*) FROM runs") == [(10,)]
+
+
+def a_home(path: Path) -> Home:
+    home = Home(path)
+    home.create()
+    return home
+
+
+def test_of_two_homes_of_one_node_the_second_finds_the_database_taken_by_another_repository(
+    tmp_path: Path, database: Database
+) -> None:
+    first, second = a_home(tmp_path / "one"), a_home(tmp_path / "two")
+    prepare(first, database, "node", say=lambda _: None)
+    world = World(database, Repository.open(first.repository), tmp_path)
+    world.reconciler.reconcile()
+    world.committer.drain()
+
+    with pytest.raises(ConflictError, match="goes with another state repository"):
+        prepare(second, database, "node", say=lambda _: None)
+
+    before = world.rows("documents")
+    prepare(first, database, "node", say=lambda _: None)
+    assert world.rows("documents") == before
+
+
+def test_a_home_without_the_records_is_refused_although_it_has_main(
+    tmp_path: Path, database: Database
+) -> None:
+    first, second = a_home(tmp_path / "one"), a_home(tmp_path / "two")
+    prepare(first, database, "node", say=lambda _: None)
+    world = World(database, Repository.open(first.repository), tmp_path)
+    world.reconciler.reconcile()
+    world.committer.drain()
+    Repository.create(second.repository).fetch(str(first.repository), [f"{MAIN}:{MAIN}"])
+
+    with pytest.raises(ConflictError, match="lacks every run record"):
+        prepare(second, database, "node", say=lambda _: None)
+
+    # With them it is the same node on another machine.
+    Repository.open(second.repository).fetch(str(first.repository), [f"{RUNS}*:{RUNS}*"])
+    prepare(second, database, "node", say=lambda _: None)

@@ -10,7 +10,7 @@ import contextlib
 import os
 import re
 import uuid
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 RUN_LABEL: Final = "xyn.run_id"
 STEP_LABEL: Final = "xyn.step_id"
+PROCESS_LABEL: Final = "xyn.process"
+_THIS_PROCESS: Final = uuid.uuid4().hex
 
 MEMORY: Final = "256MB"
 """Memory of a container where ``memory`` says nothing; there is no swap."""
@@ -121,23 +123,28 @@ class ContainerExec:
         return outputs
 
 
-def remove_leftovers(run_ids: Collection[uuid.UUID]) -> int:
+def remove_leftovers(left: Callable[[Collection[uuid.UUID]], Collection[uuid.UUID]]) -> int:
     """Remove the containers of runs that nobody is advancing any more; how many there were.
 
-    Asks nothing where no engine is set up: then no container was ever begun.
+    ``left`` is asked which of the runs that other processes began containers
+    for are such. It is asked after the engine: what begins meanwhile is not
+    looked at. Asks nobody where no engine is set up.
     """
-    if not run_ids or not (os.environ.get("DOCKER_HOST") or _SOCKET.exists()):
+    if not (os.environ.get("DOCKER_HOST") or _SOCKET.exists()):
         return 0
-    wanted = {str(run_id) for run_id in run_ids}
-    removed = 0
     with _engine() as engine:
-        for found in engine.containers.list(
-            all=True, filters={"label": RUN_LABEL}, ignore_removed=True
-        ):
-            if found.labels.get(RUN_LABEL) in wanted:
-                _remove(found)
-                removed += 1
-    return removed
+        others = [
+            (uuid.UUID(container.labels[RUN_LABEL]), container)
+            for container in engine.containers.list(
+                all=True, filters={"label": RUN_LABEL}, ignore_removed=True
+            )
+            if container.labels.get(PROCESS_LABEL) != _THIS_PROCESS
+        ]
+        wanted = set(left({run_id for run_id, _ in others})) if others else set()
+        leftovers = [container for run_id, container in others if run_id in wanted]
+        for container in leftovers:
+            _remove(container)
+    return len(leftovers)
 
 
 # ── what is asked for ────────────────────────────────────────────────────────────────────────────
@@ -157,7 +164,11 @@ def _settings(inputs: Mapping[str, Any], context: ActionContext) -> dict[str, An
         },
         "user": user,
         "network_mode": _network(inputs.get("network")),
-        "labels": {RUN_LABEL: str(context.run_id), STEP_LABEL: str(context.step_id)},
+        "labels": {
+            RUN_LABEL: str(context.run_id),
+            STEP_LABEL: str(context.step_id),
+            PROCESS_LABEL: _THIS_PROCESS,
+        },
         "mem_limit": memory,
         "memswap_limit": memory,
         "pids_limit": inputs.get("pids", PIDS),

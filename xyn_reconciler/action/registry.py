@@ -8,6 +8,7 @@ is only in :data:`KNOWN` is no problem in a blueprint; it makes the blueprint
 from collections.abc import Mapping
 from typing import Final
 
+from xyn_reconciler.action import sub_run
 from xyn_reconciler.action.container_exec import ContainerExec
 from xyn_reconciler.action.context import Action
 from xyn_reconciler.action.http_call import HttpCall
@@ -18,7 +19,6 @@ KNOWN: Final = {
     "git.commit": "Commit files to a repository.",
     "git.tag": "Tag a commit.",
     "events.emit": "Emit an event.",
-    "blueprints.run": "Run another blueprint.",
     "blueprints.validate": "Check a draft.",
     "blueprints.promote": "Promote a draft.",
     "drafts.save": "Save a draft of a blueprint or pack.",
@@ -38,4 +38,6 @@ def catalogue(actions: Mapping[str, Action]) -> Catalogue:
         name: ActionSpec(name, summary, {}, {}, idempotent=False, installed=False)
         for name, summary in KNOWN.items()
     }
-    return Catalogue(actions=known | {name: action.spec for name, action in actions.items()})
+    installed = {name: action.spec for name, action in actions.items()}
+    # What the engine carries out by itself is there wherever there is an engine.
+    return Catalogue(actions=known | {sub_run.NAME: sub_run.SPEC} | installed)

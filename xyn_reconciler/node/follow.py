@@ -9,12 +9,15 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+from xyn_reconciler.model.audit import AuditEntry
 from xyn_reconciler.model.condition import Condition
 from xyn_reconciler.model.errors import ConflictError, XynError
+from xyn_reconciler.model.principal import OPERATOR
+from xyn_reconciler.record.audit import ACCEPTED
 from xyn_reconciler.record.catch_up import catch_up
 from xyn_reconciler.record.render import RUNS
 from xyn_reconciler.service.context import utc_now
-from xyn_reconciler.store import desired
+from xyn_reconciler.store import audit, desired
 from xyn_reconciler.store.database import Database
 from xyn_reconciler.store.git import MAIN, Repository
 
@@ -81,12 +84,26 @@ class Follower:
                 ),
             )
             return
+        self._accept(ours, theirs)
         try:
             self._repository.update_ref(MAIN, expected=ours, new=theirs)
         except ConflictError:
             return  # somebody was faster; the next look sees what is there then
         self._say(following=True, reason="Origin", message=f"as {self._origin}")
         self._notice()
+
+    def _accept(self, old: str | None, new: str) -> None:
+        """Into the audit, before the ref moves."""
+        entry = {"old": old, "new": new, "how": "origin"}
+        with self._database.begin() as connection:
+            audit.put(
+                connection,
+                [
+                    AuditEntry(
+                        kind=ACCEPTED, actor=OPERATOR.id, at=utc_now(), subject=MAIN, entry=entry
+                    )
+                ],
+            )
 
     def _say(self, *, following: bool, reason: str, message: str) -> None:
         if not following:

@@ -1,38 +1,60 @@
-"""The node process: judge pushes, reconcile, record, mirror, sweep, maintain, follow."""
+"""The node process: judge pushes, reconcile, record, review, mirror, sweep, maintain, follow."""
 
 import datetime as dt
 import logging
+import os
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
+from pathlib import Path
 from typing import Final
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from xyn_reconciler.model.condition import Condition
 from xyn_reconciler.model.errors import XynError
+from xyn_reconciler.node.context import open_context
 from xyn_reconciler.node.follow import Follower
 from xyn_reconciler.node.home import Home
 from xyn_reconciler.node.mirror import Mirror
 from xyn_reconciler.node.process import process
+from xyn_reconciler.node.retention import Retention
 from xyn_reconciler.node.ticket import Tickets
 from xyn_reconciler.reconcile.push import PushGate
+from xyn_reconciler.record.checkpoint import take
 from xyn_reconciler.record.commit import Committer
+from xyn_reconciler.review.announce import announce
+from xyn_reconciler.review.checking import Checking
+from xyn_reconciler.review.loop import Reviews
 from xyn_reconciler.run.sweep import sweep
 from xyn_reconciler.service.context import Context
-from xyn_reconciler.store import footprints
+from xyn_reconciler.service.triggers import foretold
+from xyn_reconciler.store import desired, footprints
+from xyn_reconciler.store.git_inspection import Inspection
+from xyn_reconciler.store.git_maintenance import StaleLocks
 from xyn_reconciler.store.push_hook import HookServer, hook_socket, install_hooks
 from xyn_reconciler.trigger.schedule import Clockwork
 
 CLOCK_SECONDS: Final = 1
 SWEEP_SECONDS: Final = 2
+LOCKS_SECONDS: Final = 1
+INSPECT_SECONDS: Final = 5
 FOLLOW_SECONDS: Final = 30
 MAINTAIN_SECONDS: Final = 600
+CHECKPOINT_SECONDS: Final = 3600
+RETAIN_SECONDS: Final = 60
 MONTHS_SECONDS: Final = 21600
 
 _log = logging.getLogger(__name__)
 
 
+def _stores(home: Path) -> AbstractContextManager[Context]:
+    return open_context(home, os.environ["DATABASE_URL"], os.environ["XYN_URL"])
+
+
 def main() -> None:
-    with process("node") as (context, stop):
+    with process("node", _stores) as (context, stop):
         home = Home(context.home)
         node_id = home.node_id() or ""
         gate = PushGate(
@@ -41,6 +63,8 @@ def main() -> None:
             context.database,
             context.intake.emit,
             principal_of=Tickets.of(home, context.clock).redeem,
+            foresee=lambda document: foretold(document, context.clock()),
+            announce=partial(announce, context.database, context.url),
             origin=home.origin(),
         )
         mirror = Mirror(context.database, context.repository, home.mirrored)
@@ -53,13 +77,28 @@ def main() -> None:
             clock=context.clock,
             on_written=mirror.notice,
         )
+        checking = Checking(
+            database=context.database,
+            repository=context.repository,
+            reconciler=context.reconciler,
+            merging=context.merging,
+            artifacts=context.artifacts,
+            redactor=context.redactor,
+            catalogue=context.catalogue,
+            emit=context.intake.emit,
+            clock=context.clock,
+        )
         ticks = _ticks(context, home)
         socket = hook_socket(home.run)
         with HookServer(socket, gate, repository=context.repository):
             install_hooks(context.repository, socket)
             loops = [
                 threading.Thread(target=loop, args=(stop,), name=name)
-                for name, loop in (("reconcile", context.reconciler.run), ("record", committer.run))
+                for name, loop in (
+                    ("reconcile", context.reconciler.run),
+                    ("record", committer.run),
+                    ("review", Reviews(checking).run),
+                )
             ]
             last = threading.Event()
             mirroring = threading.Thread(target=mirror.run, args=(last,), name="mirror")
@@ -73,10 +112,10 @@ def main() -> None:
         if socket.parent != home.run:
             # A home's path too long for a socket: its folder is outside the home, and goes with it.
             socket.parent.rmdir()
-            # The last records are written now, and go with the last push.
-            last.set()
-            mirror.notice()
-            mirroring.join()
+        # The last records are written now, and go with the last push.
+        last.set()
+        mirror.notice()
+        mirroring.join()
 
 
 def _ticks(context: Context, home: Home) -> BackgroundScheduler:
@@ -87,6 +126,13 @@ def _ticks(context: Context, home: Home) -> BackgroundScheduler:
     clock = Clockwork(context.intake)
     scheduler.add_job(_tick(lambda: _clock(context, clock)), "interval", seconds=CLOCK_SECONDS)
     scheduler.add_job(_tick(lambda: _sweep(context)), "interval", seconds=SWEEP_SECONDS)
+    scheduler.add_job(_tick(lambda: _begin(context)))
+    locks = StaleLocks(context.repository.path)
+    scheduler.add_job(_tick(lambda: _unlock(locks)), "interval", seconds=LOCKS_SECONDS)
+    inspection = Inspection(context.repository)
+    scheduler.add_job(
+        _tick(lambda: _inspect(context, inspection)), "interval", seconds=INSPECT_SECONDS
+    )
     scheduler.add_job(
         _tick(context.repository.maintain), "interval", seconds=MAINTAIN_SECONDS, jitter=60
     )
@@ -96,6 +142,14 @@ def _ticks(context: Context, home: Home) -> BackgroundScheduler:
         seconds=MONTHS_SECONDS,
         next_run_time=context.clock(),
     )
+    scheduler.add_job(
+        _tick(lambda: _checkpoint(context, home.node_id() or "")),
+        "interval",
+        seconds=CHECKPOINT_SECONDS,
+        next_run_time=context.clock(),
+    )
+    retention = Retention(context.database, context.clock)
+    scheduler.add_job(_tick(lambda: _retain(retention)), "interval", seconds=RETAIN_SECONDS)
     origin = home.origin()
     if origin is not None:
         follower = Follower(context.database, context.repository, origin, context.reconciler.notice)
@@ -106,6 +160,52 @@ def _ticks(context: Context, home: Home) -> BackgroundScheduler:
 def _clock(context: Context, clock: Clockwork) -> None:
     with context.database.begin() as connection:
         clock.tick(connection, context.clock())
+
+
+def _begin(context: Context) -> None:
+    """What an earlier program could not start, this one may."""
+    with context.database.begin() as connection:
+        desired.drop_condition(connection, "EventsSetAside")
+
+
+def _checkpoint(context: Context, node_id: str) -> None:
+    taken = take(context.database, context.repository, node_id, now=context.clock())
+    if taken is not None:
+        _log.info("%s", taken.line())
+
+
+def _retain(retention: Retention) -> None:
+    gone = retention.look()
+    if gone:
+        _log.info("%d handled events are as old as limits.backlog says: Git has them", gone)
+
+
+def _unlock(locks: StaleLocks) -> None:
+    for name in locks.sweep():
+        _log.warning("the repository's %s was left over from a kill: removed", name)
+
+
+def _inspect(context: Context, inspection: Inspection) -> None:
+    """Say what is damaged in the repository, and when it no longer is."""
+    before, damage = inspection.found, inspection.look()
+    if damage == before:
+        return
+    if damage:
+        _log.error("the state repository is damaged: %s", damage)
+    condition = Condition(
+        "RepositoryDamaged",
+        status=damage is not None,
+        reason="Whole" if damage is None else "CorruptObject",
+        message=(
+            "every object that is in use can be read"
+            if damage is None
+            else f"{damage}. Runs go on; bring the object back from a clone or a mirror"
+            " (git unpack-objects, or a copy of its pack), then xynctl doctor looks at all of it"
+        ),
+        since=context.clock(),
+    )
+    with context.database.begin() as connection:
+        desired.set_condition(connection, condition)
 
 
 def _make_months(context: Context) -> None:

@@ -1,5 +1,6 @@
 """Bring schema, repository and index to where the processes can start on them."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Final
 
@@ -8,13 +9,14 @@ from xyn_reconciler.desired.load import load
 from xyn_reconciler.model.errors import ConflictError, InvalidError, NotFoundError
 from xyn_reconciler.node.home import Home
 from xyn_reconciler.reconcile.restore import Looked, restore
+from xyn_reconciler.record.audit import audit_ref, begin_log
 from xyn_reconciler.record.rebuild import Rebuilt, rebuild
 from xyn_reconciler.record.render import RUNS
 from xyn_reconciler.service.context import utc_now
-from xyn_reconciler.store import desired, records
+from xyn_reconciler.store import audit, desired, records
 from xyn_reconciler.store.artifacts import ArtifactStore
 from xyn_reconciler.store.database import Connection, Database
-from xyn_reconciler.store.git import MAIN, Repository
+from xyn_reconciler.store.git import MAIN, CorruptObjectError, Repository
 from xyn_reconciler.store.migrate import migrate
 from xyn_reconciler.template import template_files
 
@@ -43,13 +45,38 @@ def prepare(home: Home, database: Database, role: str, *, say: Say) -> None:
     if home.node_id() not in {None, node.node_id}:
         message = f"this database belongs to node {node.node_id}; this home is {home.node_id()}"
         raise ConflictError(message)
+    _refuse_another_repository(database, repository, node)
     home.set_node_id(node.node_id)
     with database.begin() as connection:
-        if records.is_empty(connection) and repository.refs(RUNS):
+        chain = repository.resolve(audit_ref(node.node_id))
+        lost_audit = chain is not None and audit.is_empty(connection)
+        if records.is_empty(connection) and (repository.refs(RUNS) or lost_audit):
             done = rebuild_index(connection, repository, say)
             say(
                 f"the index was made anew from Git: {done.events} events, {done.runs} runs"
                 + (f", {done.interrupted} of them interrupted" if done.interrupted else "")
+            )
+        begin_log(connection, repository, now=utc_now())
+
+
+def _refuse_another_repository(
+    database: Database, repository: Repository, node: desired.NodeState
+) -> None:
+    """Keep a home from a database that goes with another repository, also of the same node id.
+
+    It would undo what is active, and the records of the past would be in neither.
+    """
+    applied = node.last_applied_revision
+    with database.connect() as connection:
+        recorded = records.any_recorded(connection)
+    with contextlib.suppress(CorruptObjectError):  # it is there, and said to be damaged
+        lacks_main = applied is not None and repository.resolve(applied) is None
+        if lacks_main or (recorded and not repository.refs(RUNS)):
+            what = f"revision {str(applied)[:12]}" if lacks_main else "every run record"
+            raise ConflictError(
+                f"this database goes with another state repository: this one lacks {what}."
+                " Give this home a database of its own (DATABASE_URL), or start it with that"
+                " repository (xynctl clone URL DIR --as ID)"
             )
 
 

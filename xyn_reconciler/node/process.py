@@ -4,20 +4,26 @@ import argparse
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from xyn_reconciler.model.redaction import Redactor
-from xyn_reconciler.node.context import open_context
 from xyn_reconciler.node.lifeline import watch_lifeline
 from xyn_reconciler.node.log import configure_logging
-from xyn_reconciler.service.context import Context
+
+Opened = TypeVar("Opened")
 
 
 @contextmanager
-def process(name: str) -> Iterator[tuple[Context, threading.Event]]:
-    """Open this process's context, and an event that SIGTERM and the supervisor's end set."""
+def process(
+    name: str, opened: Callable[[Path], AbstractContextManager[Opened]]
+) -> Iterator[tuple[Opened, threading.Event]]:
+    """Open what this process needs of a home; beside it an event for its end.
+
+    SIGTERM sets the event, and so does the supervisor's own end.
+    """
     parser = argparse.ArgumentParser(
         description=f"The {name} process of a node; xynctl up starts it."
     )
@@ -29,5 +35,5 @@ def process(name: str) -> Iterator[tuple[Context, threading.Event]]:
         signal.signal(number, lambda *_: threading.Thread(target=stop.set).start())
     watch_lifeline()
     configure_logging(name, Redactor.from_environment(os.environ))
-    with open_context(home, os.environ["DATABASE_URL"], os.environ["XYN_URL"]) as context:
-        yield context, stop
+    with opened(home) as stores:
+        yield stores, stop

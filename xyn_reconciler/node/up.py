@@ -25,6 +25,7 @@ from xyn_reconciler.node.home import ALL, ROLES, Home
 from xyn_reconciler.node.output import Output
 from xyn_reconciler.node.supervise import Child, StopSignal, Supervisor
 from xyn_reconciler.node.ticket import ensure_key
+from xyn_reconciler.store.credentials import Credentials
 from xyn_reconciler.store.database import Database
 from xyn_reconciler.store.embedded_postgres import EmbeddedPostgres
 
@@ -75,6 +76,7 @@ def up(
             if "node" in roles:
                 stack.enter_context(_only_home(database))
         ensure_key(home)
+        Credentials(home.path).renew_owner_token()
         output = Output(None if environment.get("XYN_LOG") == "stdout" else home.log(settings.role))
         children = [
             Child(role, module, ["--home", str(home.path)]) for role, module in modules.items()

@@ -6,21 +6,26 @@ import socket
 
 from xyn_reconciler.action.registry import installed_actions
 from xyn_reconciler.node.agents import agent_task
+from xyn_reconciler.node.engine import open_engine
+from xyn_reconciler.node.home import Home
 from xyn_reconciler.node.process import process
-from xyn_reconciler.run.worker import Worker
-from xyn_reconciler.service.context import utc_now
+from xyn_reconciler.run.worker import Worker, utc_now
 
 
 def main() -> None:
-    with process("worker") as (context, stop):
+    with process("worker", lambda home: open_engine(Home(home), os.environ["DATABASE_URL"])) as (
+        engine,
+        stop,
+    ):
         started_at = os.environ.get("XYN_STARTED_AT")
         worker = Worker(
-            database=context.database,
+            database=engine.database,
             actions={**installed_actions(), "agent_task": agent_task()},
-            artifacts=context.artifacts,
-            emit=context.intake.emit,
-            redactor=context.redactor,
-            secret=context.secret,
+            artifacts=engine.artifacts,
+            emit=engine.intake.emit,
+            redactor=engine.redactor,
+            secret=engine.secret,
+            launch=engine.intake.start_run,
             name=f"{socket.gethostname()}:{os.getpid()}:{utc_now().timestamp():.6f}",
             node_started_at=None if started_at is None else dt.datetime.fromisoformat(started_at),
         )

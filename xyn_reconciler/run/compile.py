@@ -28,7 +28,7 @@ from xyn_reconciler.model.run import (
 from xyn_reconciler.model.schema_check import SafeValidator
 from xyn_reconciler.model.units import parse_duration
 from xyn_reconciler.run import limits
-from xyn_reconciler.run.scope import event_roots
+from xyn_reconciler.run.scope import event_roots, with_vars
 
 Inputs = dict[str, Any]
 Error = dict[str, Any]
@@ -76,7 +76,7 @@ def concurrency_key(plan: ExecutionPlan, roots: Mapping[str, Any]) -> str:
 
     ASCII, and never long: whatever the value is, it can stand in an index.
     """
-    value = render_value((plan.concurrency or {})["key"], {"vars": plan.vars, **roots})
+    value = render_value((plan.concurrency or {})["key"], with_vars(plan, roots))
     key = canonical([plan.blueprint_id, value]).decode()
     return key if len(key) <= _LONGEST_KEY else f"{plan.blueprint_id[:200]} {digest(value)}"
 

@@ -22,6 +22,7 @@ from xyn_reconciler.desired.expression import (
     render_value,
 )
 from xyn_reconciler.model.run import (
+    START_GATE,
     ExecutionPlan,
     ItemView,
     PlannedStep,
@@ -180,9 +181,13 @@ def _after_failure(
     now: dt.datetime,
     in_hand: Collection[str],
 ) -> tuple[Decision, ...]:
-    """Run ``on_failure``; a failure there ends it, and the run keeps its first error."""
+    """Run ``on_failure``; a failure there ends it, and the run keeps its first error.
+
+    A run that was not let begin has nothing to tidy up.
+    """
     moment = _Moment(plan, run, steps, now)
-    if not any(_has_failed(step, steps) for step in plan.on_failure):
+    never_began = (run.error or {}).get("step") == START_GATE
+    if not never_began and not any(_has_failed(step, steps) for step in plan.on_failure):
         return _next(plan.on_failure, moment, in_hand, _failed)
     ends = _ends(plan.on_failure, steps)
     return ends or (() if in_hand else _failed(moment))
@@ -252,7 +257,8 @@ def _of_step(step: PlannedStep, moment: _Moment) -> Decision | None:  # noqa: PL
         case StepStatus.WAITING if step.kind == "gate":
             return _at_gate(step, view, moment)
         case StepStatus.WAITING if view.awaited is not None:
-            return Return(step.key) if has_ended(view.awaited) else None
+            over = view.available_at is not None and view.available_at <= moment.now
+            return Return(step.key) if over or has_ended(view.awaited) else None
         case StepStatus.WAITING | StepStatus.RUNNING if step.foreach is not None:
             return _go_on_with_items(step, view, moment)
         case StepStatus.WAITING if view.available_at is None or view.available_at <= moment.now:
@@ -415,6 +421,7 @@ def _wait(waiting: Sequence[PlannedStep], moment: _Moment) -> Wait:
     steps, now = moment.steps, moment.now
     views = [(step, steps[step.key]) for step in waiting]
     until = [v.expires_at for s, v in views if s.kind == "gate" and v.expires_at is not None]
+    until += [v.available_at for _, v in views if v.awaited and v.available_at is not None]
     retries = [v for s, v in views if s.kind != "gate" and v.status is StepStatus.WAITING]
     retries = [view for view in retries if not _waits_for_runs_alone(view)]
     if retries:
@@ -433,8 +440,9 @@ def _wait(waiting: Sequence[PlannedStep], moment: _Moment) -> Wait:
 
 
 def _waits_for_runs_alone(view: StepView) -> bool:
-    awaits = view.awaited is not None or any(item.awaited for item in view.items or ())
-    return awaits and view.available_at is None
+    if view.awaited is not None:
+        return True
+    return view.available_at is None and any(item.awaited for item in view.items or ())
 
 
 def _completed(moment: _Moment) -> tuple[Decision, ...]:

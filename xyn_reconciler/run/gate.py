@@ -26,7 +26,7 @@ from xyn_reconciler.model.internal_events import (
 from xyn_reconciler.model.principal import Principal
 from xyn_reconciler.model.run import GateApprovals
 from xyn_reconciler.run.compile import mismatch
-from xyn_reconciler.store import claims, dispatch, gates, notice, outbox
+from xyn_reconciler.store import dispatch, gates, notice, outbox, stories
 from xyn_reconciler.store.database import Connection
 from xyn_reconciler.store.gates import OpenGate
 
@@ -148,7 +148,7 @@ def _event(
     return internal_event(
         data,
         resource_id=str(gate.step_id),
-        env_id=claims.load_plan(connection, gate.plan_digest).node.env_id,
+        env_id=stories.load_plan(connection, gate.plan_digest).node.env_id,
         now=now,
         correlation_id=gate.correlation_id,
         actor=principal.id,
@@ -175,6 +175,11 @@ def _refuse_the_wrong_person(
         raise NotAnApproverError(
             f"gate {gate.key} asks {asked}, and {principal.id} is none of them",
             details={"from_any_of": list(approvals.from_any_of)},
+        )
+    if decision == "approved" and principal.kind != "person":
+        raise NotAnApproverError(
+            f"gate {gate.key} asks people, and {principal.id} is no person but of kind"
+            f" {principal.kind}"
         )
     # Whoever caused the run may always stop it.
     if decision == "approved" and not approvals.allow_self and principal.id == gate.run_actor:

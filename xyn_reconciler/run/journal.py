@@ -12,14 +12,12 @@ they are written. A later step sees what a worker after a crash would see.
 
 import dataclasses
 import datetime as dt
-import json
-import logging
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from xyn_reconciler.model.artifact import Artifact
-from xyn_reconciler.model.event import Event, isoformat
+from xyn_reconciler.model.event import Event
 from xyn_reconciler.model.internal_events import (
     ArtifactAttached,
     ArtifactCreated,
@@ -38,19 +36,13 @@ from xyn_reconciler.model.run import (
 )
 from xyn_reconciler.run import limits
 from xyn_reconciler.run.execute import Redactor
+from xyn_reconciler.run.run_log import RunLog, Stored, log_artifact_id
 from xyn_reconciler.run.scope import RunView
-from xyn_reconciler.store.artifacts import ArtifactStore
-from xyn_reconciler.store.claims import NO_REST, Claimed, Held, News, Story
-from xyn_reconciler.store.turns import Row, Turn
-
-logger = logging.getLogger(__name__)
-
-LOG_NAMESPACE: Final = uuid.UUID("0f4b5a3e-5a0f-4f0c-8c53-3d6f7f0b9a21")
-
-
-def log_artifact_id(run_id: uuid.UUID) -> uuid.UUID:
-    """The id of a run's log: one artifact a run, complete when the run ends."""
-    return uuid.uuid5(LOG_NAMESPACE, str(run_id))
+from xyn_reconciler.store.claims import Claimed, Held
+from xyn_reconciler.store.json_rows import Row
+from xyn_reconciler.store.news import News
+from xyn_reconciler.store.stories import NO_REST, Story
+from xyn_reconciler.store.turns import Turn
 
 
 @dataclasses.dataclass(slots=True)
@@ -69,6 +61,8 @@ class _Changes:
     kept: list[Row] = dataclasses.field(default_factory=list)
     events: list[Event] = dataclasses.field(default_factory=list)
     record: bool = False
+    log: bool = False
+    """Whether the log so far is to be stored before this is written."""
 
     @property
     def quiet(self) -> bool:
@@ -107,8 +101,7 @@ class Journal:
             {key: StepView(key=key) for key in self.planned} if story is None else story.views
         )
         self.rest: dict[str, dict[str, Any]] = {} if story is None else story.rest
-        """What stands in a step's row beside its view; see :data:`store.claims.NO_REST`."""
-        self.log_before = None if story is None else story.log
+        """What stands in a step's row beside its view; see :data:`store.stories.NO_REST`."""
         self.effect_digests: dict[str, str] = {} if story is None else dict(story.effect_digests)
         """Of the gates that wait, by step key."""
         self.over = False
@@ -131,7 +124,8 @@ class Journal:
             )
         } | {"outputs": None, "completed_at": None}
         self._step_ids: dict[str, uuid.UUID] = {}
-        self._lines: list[tuple[dt.datetime, str | None, str]] = []
+        before = None if story is None else story.log
+        self.lines = RunLog(claimed.run_id, claimed.correlation_id, redactor, before)
         self._used: dict[tuple[str, str], dict[str, Any]] = {}
         self._kept = self._state()
 
@@ -156,7 +150,7 @@ class Journal:
         steps, rest, self.run, self.cancelled_by, row, used, seen, lines, self.over = self._kept
         self.steps, self.rest, self._row = dict(steps), dict(rest), dict(row)
         self._used, self.effect_digests = dict(used), dict(seen)
-        del self._lines[lines:]
+        self.lines.cut(lines)
         self.changes = _Changes()
 
     def settle(self) -> None:
@@ -173,7 +167,7 @@ class Journal:
             dict(self._row),
             dict(self._used),
             dict(self.effect_digests),
-            len(self._lines),
+            len(self.lines),
             self.over,
         )
 
@@ -333,7 +327,7 @@ class Journal:
 
     def log(self, now: dt.datetime, message: str, *, step: str | None = None) -> None:
         """Add a line to the run's log."""
-        self._lines.append((now, step, message))
+        self.lines.add(now, step, message)
 
     # ── writing ──────────────────────────────────────────────────────────────────────────────────
 
@@ -401,14 +395,9 @@ class Journal:
         for data in told:
             self.tell(data, now, key=key, resource=artifact.artifact_id)
 
-    def keep_log(self, store: ArtifactStore, now: dt.datetime) -> None:
-        """Store the log so far as the run's artifact; every step of it points there (seed 32.1)."""
-        try:
-            sha256, length = self._stored_log(store)
-        except OSError as error:
-            # A full disk must not keep runs from ending.
-            logger.warning("the log of run %s is lost: %s", self.run_id, error)
-            return
+    def keep_log(self, stored: Stored, now: dt.datetime) -> None:
+        """Make the stored log the run's artifact; every step of it points there (seed 32.1)."""
+        sha256, length = stored
         artifact_id = log_artifact_id(self.run_id)
         self.changes.kept.append(
             {
@@ -429,37 +418,6 @@ class Journal:
             begun = view.attempt or view.status is not StepStatus.CREATED
             if begun and self.rest.get(key, NO_REST)["logs_artifact_id"] is None:
                 self.change(key, rest={"logs_artifact_id": artifact_id})
-
-    def _stored_log(self, store: ArtifactStore) -> tuple[str, int]:
-        before = b""
-        if self.log_before is not None and store.exists(self.log_before):
-            with store.open(self.log_before) as file:
-                before = file.read()
-        content = before + self._new_lines(limits.MAX_LOG - len(before))
-        # The committer makes it durable, together with the record that names it.
-        return store.put(content, limit=2 * limits.MAX_LOG, durable=False)
-
-    def _new_lines(self, room: int) -> bytes:
-        run_id, correlation_id = str(self.run_id), self.claimed.correlation_id
-        lines = [
-            json.dumps(
-                {
-                    "at": isoformat(at),
-                    "run_id": run_id,
-                    "step": step,
-                    "correlation_id": correlation_id,
-                    "message": self.redactor.text(message),
-                },
-                ensure_ascii=False,
-            )
-            for at, step, message in self._lines
-        ]
-        data = "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
-        if len(data) <= room:
-            return data
-        whole = data[: max(room, 0)].rpartition(b"\n")[0] + b"\n"
-        left_out = len(lines) - whole.count(b"\n")
-        return whole + f'{{"message": "{left_out} more lines were not kept"}}\n'.encode()
 
     def _step_row(self, key: str) -> dict[str, Any]:
         view = self.steps[key]

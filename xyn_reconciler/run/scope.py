@@ -5,12 +5,15 @@ has no ``error``. They are left out, not null, so that a lookup is undefined
 and fails the step which asks, instead of passing nothing on (language, Semantics).
 """
 
+import contextlib
 import datetime as dt
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from xyn_reconciler.desired.expression import ExpressionError, render_value
+from xyn_reconciler.desired.unknown import Unknown
 from xyn_reconciler.model.event import Event
 from xyn_reconciler.model.run import ExecutionPlan, PlanNode, RunStatus, StepStatus, StepView
 
@@ -49,7 +52,7 @@ def node_root(node: PlanNode) -> dict[str, Any]:
 
 
 def scope(plan: ExecutionPlan, run: RunView, steps: Mapping[str, StepView]) -> dict[str, Any]:
-    """All roots for a step of this run; ``vars`` as they are written (see :func:`with_vars`)."""
+    """All roots for a step of this run."""
     about: dict[str, Any] = {
         "run_id": str(run.run_id),
         "blueprint_id": plan.blueprint_id,
@@ -58,15 +61,22 @@ def scope(plan: ExecutionPlan, run: RunView, steps: Mapping[str, StepView]) -> d
     }
     if run.error is not None:
         about["error"] = {name: run.error.get(name) for name in ("code", "message", "step")}
-    return event_roots(plan.node, run.event) | {
-        "inputs": run.inputs,
-        "vars": plan.vars,
-        "steps": {key: step_root(view) for key, view in steps.items()},
-        "run": about,
-    }
+    roots = event_roots(plan.node, run.event) | {"inputs": run.inputs, "run": about}
+    return with_vars(plan, roots) | {"steps": {key: step_root(view) for key, view in steps.items()}}
+
+
+def with_vars(plan: ExecutionPlan, roots: Mapping[str, Any]) -> dict[str, Any]:
+    """Add ``vars``, rendered; one that has no value is left out, and fails who asks for it."""
+    found: dict[str, Any] = {}
+    for name, value in plan.vars.items():
+        with contextlib.suppress(ExpressionError):
+            found[name] = render_value(value, roots)
+    return {**roots, "vars": found}
 
 
 def step_root(view: StepView) -> dict[str, Any]:
+    if isinstance(view.outputs, Unknown):
+        return view.outputs  # in a replay: nobody knows how it would end either
     root: dict[str, Any] = {"status": str(view.status)}
     if view.status in {StepStatus.COMPLETED, StepStatus.FAILED} and view.outputs is not None:
         root["outputs"] = view.outputs

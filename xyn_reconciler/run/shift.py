@@ -18,60 +18,32 @@ import logging
 import queue
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
-from xyn_reconciler.action.context import Action
-from xyn_reconciler.model.capability import EmitEvents, LaunchRun
 from xyn_reconciler.model.crash_point import crash_point
 from xyn_reconciler.model.errors import UnavailableError
 from xyn_reconciler.model.event import Event
-from xyn_reconciler.model.internal_events import RunFailed
-from xyn_reconciler.model.run import ExecutionPlan, RunStatus, StepStatus
-from xyn_reconciler.run.apply import Application
-from xyn_reconciler.run.crew import Crew
-from xyn_reconciler.run.decide import decide
-from xyn_reconciler.run.decisions import Decision, Signal
-from xyn_reconciler.run.execute import Outcome, Redactor, Surroundings, carry_out
+from xyn_reconciler.run.break_off import break_off
+from xyn_reconciler.run.equipment import Equipment
+from xyn_reconciler.run.execute import Outcome, Surroundings, carry_out
 from xyn_reconciler.run.hand import Grip, Hand, Word
-from xyn_reconciler.run.heartbeat import Heartbeat
 from xyn_reconciler.run.in_hand import InHand
 from xyn_reconciler.run.journal import Journal
+from xyn_reconciler.run.run_log import store_all
 from xyn_reconciler.run.slots import Slots, wants_a_slot
+from xyn_reconciler.run.take_up import journals
+from xyn_reconciler.run.turn import Departure, take_turn
 from xyn_reconciler.store import claims, dispatch, runs
-from xyn_reconciler.store.artifacts import ArtifactStore
-from xyn_reconciler.store.claims import Claimed, News, Story
-from xyn_reconciler.store.database import Connection, Database
-from xyn_reconciler.store.recent import Recent
+from xyn_reconciler.store.database import Connection
+from xyn_reconciler.store.news import News, load_news
 from xyn_reconciler.store.turns import Turn
 
 _AWAY_SECONDS = 0.2
 _LONGEST_WAIT = 3600.0
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Equipment:
-    """What all shifts of one worker share."""
-
-    database: Database
-    actions: Mapping[str, Action]
-    artifacts: ArtifactStore
-    emit: EmitEvents
-    redactor: Redactor
-    secret: Callable[[str], str | None]
-    name: str
-    lease: dt.timedelta
-    node_started_at: dt.datetime | None
-    clock: Callable[[], dt.datetime]
-    jitter: Callable[[], float]
-    plans: Recent[str, ExecutionPlan]
-    heartbeat: Heartbeat
-    crew: Crew
-    launch: LaunchRun | None
 
 
 @dataclass(slots=True, eq=False)
@@ -103,11 +75,7 @@ class Shift:
         """Whether there may be more to take up."""
         self._own = equipment
         self._inbox: queue.SimpleQueue[Word | None] = queue.SimpleQueue()
-        self._idempotent = frozenset(
-            key for key, action in equipment.actions.items() if action.spec.idempotent
-        )
-        self._leaving = False
-        self._at_once = False
+        self._departure = Departure.STAYS
 
     def notice(self) -> None:
         """Say that there is something to take up."""
@@ -134,7 +102,7 @@ class Shift:
         ``UnavailableError``; what came in is kept for the next round.
         """
         wanted = bool(run_ids or room)
-        self._gather(0.0 if wanted else timeout)
+        self.wait(0.0 if wanted else timeout)
         now = self._own.clock()
         due = [held for held in self.held.values() if _is_due(held, now)]
         if due or wanted:
@@ -142,7 +110,7 @@ class Shift:
 
     def leave(self, grace: float) -> None:
         """Begin no step any more; give steps under way ``grace`` seconds; hand over every run."""
-        self._leaving = True
+        self._departure = Departure.LEAVES
         until = time.monotonic() + grace
         self._look_again()
         while self.held and time.monotonic() < until:
@@ -150,7 +118,7 @@ class Shift:
                 self.round(timeout=until - time.monotonic())
             except UnavailableError:
                 time.sleep(_AWAY_SECONDS)
-        self._at_once = True
+        self._departure = Departure.AT_ONCE
         self._look_again()
         for held in self.held.values():
             held.hand.grip.stop.set()
@@ -162,7 +130,7 @@ class Shift:
 
     # ── waiting ──────────────────────────────────────────────────────────────────────────────────
 
-    def _gather(self, timeout: float | None) -> None:
+    def wait(self, timeout: float | None) -> None:
         """Wait for a word, or for a moment that is due; then take in every word there is."""
         words = self._inbox
         try:
@@ -223,7 +191,9 @@ class Shift:
             slots = Slots(connection, this.part, this.now)
             for held in this.part:
                 if not held.journal.over:
-                    self._turn(connection, held, this.now)
+                    take_turn(connection, held, this.now, self._own, self._departure)
+            self._keep_logs([held.journal for held in this.part], this.now)
+            for held in this.part:
                 events += self._written(held, this.now, turn)
             turn.save(connection)
             if events:
@@ -240,7 +210,7 @@ class Shift:
             cancels += held.journal.changes.cancels
             if held.journal.run.status.ended and claimed.parent_step_id is not None:
                 parents.append(claimed.parent_step_id)
-            if self._leaving and held.journal.over:
+            if self._departure is not Departure.STAYS and held.journal.over:
                 woken.append((held.run_id, claimed.priority))
         if parents:
             woken += runs.wake_parents(connection, parents, now=this.now)
@@ -257,7 +227,7 @@ class Shift:
         ours, this.transaction = claims.hold(connection, tokens, worker=self._own.name)
         kept = [h for h in this.due if h.run_id in ours and not h.hand.grip.lost]
         listening = [held.run_id for held in kept if held.journal.listens()]
-        news = claims.load_news(connection, listening)
+        news = load_news(connection, listening)
         for held in kept:
             held.journal.learn(ours[held.run_id], news.get(held.run_id, News()))
         return kept, [held for held in this.due if held not in kept]
@@ -280,30 +250,15 @@ class Shift:
         lapsed = [one.run_id for one in claimed if one.lapsed_at is not None]
         if lapsed:
             claims.interrupt_attempts(connection, lapsed, this.now)
-        stories = claims.load_stories(
-            connection, [one.run_id for one in claimed if not one.untouched]
-        )
-        self._know_plans(connection, claimed)
-        return [self._begun(one, stories.get(one.run_id), this.now) for one in claimed]
+        return [
+            self._begun(journal, this.now) for journal in journals(connection, claimed, self._own)
+        ]
 
-    def _begun(self, claimed: Claimed, story: Story | None, now: dt.datetime) -> InHand:
-        journal = Journal(claimed, self._plan(claimed), story, self._own.redactor)
+    def _begun(self, journal: Journal, now: dt.datetime) -> InHand:
         if not (journal.run.cancel_requested or wants_a_slot(journal)):
             journal.set_going(now)
-        return InHand(journal, Hand(Grip(claimed.run_id, claimed.attempt, self._inbox.put)))
-
-    def _know_plans(self, connection: Connection, claimed: Iterable[Claimed]) -> None:
-        digests = {one.plan_digest for one in claimed}
-        unknown = {digest for digest in digests if self._own.plans.get(digest) is None}
-        if unknown:
-            for digest, plan in claims.load_plans(connection, unknown).items():
-                self._own.plans.put(digest, plan)
-
-    def _plan(self, claimed: Claimed) -> ExecutionPlan:
-        plan = self._own.plans.get(claimed.plan_digest)
-        if plan is None:
-            raise LookupError(f"run {claimed.run_id} has no plan {claimed.plan_digest}")
-        return plan
+        grip = Grip(journal.run_id, journal.claimed.attempt, self._inbox.put)
+        return InHand(journal, Hand(grip))
 
     def _was_committed(self, transaction: str | None) -> bool:
         """Ask about a commit whose answer was lost; only as long as our claims can last."""
@@ -316,79 +271,15 @@ class Shift:
                 time.sleep(_AWAY_SECONDS)
         return False
 
-    # ── one run's turn ───────────────────────────────────────────────────────────────────────────
+    # ── what a round writes ──────────────────────────────────────────────────────────────────────
 
-    def _turn(self, connection: Connection, held: InHand, now: dt.datetime) -> None:
-        """Take in outcomes, decide until nothing more can be decided."""
-        journal, hand = held.journal, held.hand
-        application = Application(
-            journal,
-            now,
-            worker=self._own.name,
-            actions=self._own.actions,
-            artifacts=self._own.artifacts,
-            jitter=self._own.jitter,
-            launch=None if self._own.launch is None else partial(self._start_run, connection),
-        )
-        held.outcomes += hand.abandoned(now, held.outcomes)
-        for outcome in held.outcomes:
-            application.settle(outcome, stopped=hand.signalled)
-        application.refresh_gates()
-        under_way = hand.without(held.outcomes)
-        if self._leaving and (self._at_once or not under_way):
-            journal.hand_over(now, [task.attempt_id for task in under_way])
-        if self._leaving:
-            return
-        while not journal.over:
-            in_hand = {task.key for task in (*under_way, *application.tasks)}
-            decisions = self._decide(journal, now, in_hand)
-            if any(isinstance(decision, Signal) for decision in decisions):
-                hand.signal(now)
-            changes = [one for one in decisions if not isinstance(one, Signal)]
-            if not changes:
-                break
-            for decision in changes:
-                application.apply(decision)
-        application.refresh_gates()
-        held.tasks = application.tasks
-
-    def _start_run(
-        self,
-        connection: Connection,
-        journal: Journal,
-        run_id: uuid.UUID,
-        step_id: uuid.UUID,
-        inputs: Mapping[str, Any],
-    ) -> None:
-        """Start the run that a step of kind ``blueprints.run`` asks for."""
-        assert self._own.launch is not None  # noqa: S101 - see _turn
-        claimed = journal.claimed
-        self._own.launch(
-            connection,
-            inputs["blueprint"],
-            inputs.get("inputs", {}),
-            actor=claimed.actor,
-            correlation_id=claimed.correlation_id,
-            run_id=run_id,
-        )
-        hops = claimed.hops + 1
-        runs.set_parent(connection, run_id, parent_step_id=step_id, hops=hops)
-
-    def _decide(
-        self, journal: Journal, now: dt.datetime, in_hand: Collection[str]
-    ) -> tuple[Decision, ...]:
-        lapsed_at, started_at = journal.claimed.lapsed_at, self._own.node_started_at
-        return decide(
-            journal.plan,
-            journal.run,
-            journal.steps,
-            now,
-            in_hand=in_hand,
-            idempotent=self._idempotent,
-            # A worker that gave the run back, or went down with its node, did not die of the step.
-            died=lapsed_at is not None
-            and not (started_at is not None and lapsed_at - self._own.lease <= started_at),
-        )
+    def _keep_logs(self, journals: Iterable[Journal], now: dt.datetime) -> None:
+        """Store the logs of those that wait or end now."""
+        due = [journal for journal in journals if journal.changes.log]
+        stored = store_all([one.lines for one in due], self._own.artifacts, self._own.crew)
+        for journal in due:
+            if journal.run_id in stored:
+                journal.keep_log(stored[journal.run_id], now)
 
     def _written(self, held: InHand, now: dt.datetime, turn: Turn) -> Sequence[Event]:
         """Put a run's changes into the turn; the events that tell of them."""
@@ -402,6 +293,8 @@ class Shift:
 
     def _after(self, part: Iterable[InHand]) -> None:
         """Launch what was intended, and forget what is over."""
+        if any(h.journal.claimed.lapsed_at for h in part if h.run_id not in self.held):
+            self._own.crew.begin(self._own.leftovers)
         fresh = []
         for held in part:
             held.journal.settle()
@@ -433,7 +326,7 @@ class Shift:
                 step_id=journal.step_id,
                 correlation_id=journal.claimed.correlation_id,
                 node=journal.plan.node,
-                secret=self._own.secret,
+                secret=self._secret_of(journal),
                 cancelled=hand.grip.stop.is_set,
                 artifacts=self._own.artifacts,
                 redactor=self._own.redactor,
@@ -445,6 +338,16 @@ class Shift:
             held.tasks = ()
         moments = [journal.next_moment(), hand.next_moment()]
         held.moment = min((moment for moment in moments if moment is not None), default=None)
+
+    def _secret_of(self, journal: Journal) -> Callable[[str], str | None]:
+        """Resolves secrets for a run, where whoever caused it may use them."""
+        own, claimed = self._own, journal.claimed
+
+        def secret(reference: str) -> str | None:
+            own.may_use_secret(claimed.actor, claimed.run_id, reference)
+            return own.secret(reference)
+
+        return secret
 
     # ── faults of our own ────────────────────────────────────────────────────────────────────────
 
@@ -466,35 +369,13 @@ class Shift:
         self._break_off(run_id, error)
 
     def _break_off(self, run_id: uuid.UUID, error: Exception) -> None:
-        """Fail a run that our own fault keeps from going on; what it had begun is left as it is."""
-        message = f"Xyn itself failed here ({type(error).__name__}); the node's log says where"
         now = self._own.clock()
         with self._own.database.begin() as connection:
-            claims.release(connection, run_id, worker=self._own.name)
-            claimed = claims.claim(connection, [run_id], now=now).runs
-            if not claimed:
-                return
-            stories = claims.load_stories(connection, [run_id])
-            self._know_plans(connection, claimed)
-            plan = self._plan(claimed[0])
-            journal = Journal(claimed[0], plan, stories[run_id], self._own.redactor)
-            for key, view in journal.steps.items():
-                if not view.status.ended:
-                    journal.end(key, StepStatus.CANCELLED, now)
-            reason = {"code": "internal_error", "message": message, "step": None}
-            journal.set_run(RunStatus.FAILED, error=reason, completed_at=now, available_at=None)
-            told = RunFailed(
-                blueprint_id=plan.blueprint_id, code="internal_error", message=message, step=None
-            )
-            journal.tell(told, now)
-            journal.changes.record = True
-            journal.give_back()
-            turn = Turn()
-            journal.write(turn, now, worker=self._own.name, lease=self._own.lease)
-            turn.save(connection)
-            self._own.emit(connection, journal.changes.events)
-            broken = _Round([], now, part=[InHand(journal, Hand(Grip(run_id, 0, self._inbox.put)))])
-            self._pass_on(connection, broken, Slots(connection, broken.part, now))
+            journal = break_off(connection, run_id, error, now, self._own)
+            if journal is not None:
+                held = InHand(journal, Hand(Grip(run_id, 0, self._inbox.put)))
+                broken = _Round([], now, part=[held])
+                self._pass_on(connection, broken, Slots(connection, broken.part, now))
 
 
 def _is_due(held: InHand, now: dt.datetime) -> bool:

@@ -15,14 +15,17 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
+from xyn_reconciler.action import container_exec
 from xyn_reconciler.action.context import Action
 from xyn_reconciler.model.capability import EmitEvents, LaunchRun
 from xyn_reconciler.model.errors import UnavailableError
 from xyn_reconciler.model.run import ExecutionPlan
 from xyn_reconciler.run.crew import Crew
+from xyn_reconciler.run.equipment import Equipment, MayUseSecret
 from xyn_reconciler.run.execute import Redactor
 from xyn_reconciler.run.heartbeat import Heartbeat
-from xyn_reconciler.run.shift import Equipment, Shift
+from xyn_reconciler.run.leftovers import Ask, Leftovers
+from xyn_reconciler.run.shift import Shift
 from xyn_reconciler.store import dispatch
 from xyn_reconciler.store.artifacts import ArtifactStore
 from xyn_reconciler.store.database import Database
@@ -61,12 +64,14 @@ class Worker:
         emit: EmitEvents,
         redactor: Redactor,
         secret: Callable[[str], str | None],
+        may_use_secret: MayUseSecret = lambda _actor, _run_id, _reference: None,
         name: str,
         lease: dt.timedelta = LEASE,
         node_started_at: dt.datetime | None = None,
         clock: Callable[[], dt.datetime] = utc_now,
         jitter: Callable[[], float] = random.random,
         launch: LaunchRun | None = None,
+        remove_leftovers: Callable[[Ask], int] = container_exec.remove_leftovers,
     ) -> None:
         """``name`` is this process's own, like ``host:pid:start``: two of a name share claims.
 
@@ -76,6 +81,7 @@ class Worker:
         """
         plans: Recent[str, ExecutionPlan] = Recent(256)
         self._heartbeat = Heartbeat(database, name, lease, clock)
+        self._leftovers = Leftovers(database, name, remove_leftovers)
         self._equipment = Equipment(
             database=database,
             actions=actions,
@@ -83,6 +89,7 @@ class Worker:
             emit=emit,
             redactor=redactor,
             secret=secret,
+            may_use_secret=may_use_secret,
             name=name,
             lease=lease,
             node_started_at=node_started_at,
@@ -91,7 +98,9 @@ class Worker:
             plans=plans,
             heartbeat=self._heartbeat,
             crew=Crew(),
+            leftovers=self._leftovers,
             launch=launch,
+            idempotent=frozenset(key for key, action in actions.items() if action.spec.idempotent),
         )
 
     def advance(self, run_id: uuid.UUID) -> None:
@@ -113,15 +122,22 @@ class Worker:
         Steps under way get :data:`GRACE` seconds; what has not ended by then is
         the next worker's, who takes it up at once.
         """
+        self._equipment.crew.begin(self._leftovers)
         shift = Shift(self._equipment)
         ears = threading.Thread(target=self._listen, args=(shift, stop), name="wake-ups")
         ears.start()
         looked_at = 0.0
         while not stop.is_set():
             look = time.monotonic() - looked_at >= LOOK
-            room = MOST - len(shift.held) if look or shift.noticed else 0
+            # A look brings as many again that nobody was told of: more than there is room for.
+            room = max(MOST - len(shift.held), 0) if look or shift.noticed else 0
+            if not room:
+                shift.wait(LOOK)
+                if stop.is_set():
+                    # What has come in is taken in by whoever begins nothing more.
+                    break
             with _patiently():
-                shift.round(room=room, look=look, timeout=LOOK)
+                shift.round(room=room, look=look, timeout=0.0)
             if look:
                 looked_at = time.monotonic()
         shift.leave(GRACE)
@@ -130,6 +146,7 @@ class Worker:
     def close(self) -> None:
         """Prolong no lease any more; call it when no run is being advanced."""
         self._heartbeat.close()
+        self._leftovers.close()
 
     def _listen(self, shift: Shift, stop: threading.Event) -> None:
         for _ in dispatch.listen(self._equipment.database, timeout=LOOK):

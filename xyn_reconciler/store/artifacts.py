@@ -1,6 +1,6 @@
 """Bytes by their sha256: what runs leave behind that is too big for a row.
 
-``<root>/ab/cd/<sha256>``, written beside and renamed, so a name that exists
+``<root>/ab/<sha256>``, written beside and renamed, so a name that exists
 holds exactly its bytes, also after a power cut, and equal bytes are kept once.
 The rows that say what they are live in ``tables.py``; whoever writes such a
 row puts the bytes first.
@@ -17,7 +17,7 @@ import re
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, ClassVar
@@ -38,6 +38,16 @@ class TooLargeError(InvalidError):
     http_status = 413
 
 
+class QuotaExceededError(XynError):
+    """The artifact store is full.
+
+    ``limits.artifact_quota`` in ``node.yaml`` says how much it may hold.
+    """
+
+    code = "quota_exceeded"
+    http_status = 507
+
+
 class DamagedError(XynError):
     """A file whose bytes are no longer those of its name."""
 
@@ -47,8 +57,13 @@ class DamagedError(XynError):
 class ArtifactStore:
     """A folder of files named by their content; safe to share among threads and processes."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, room: Callable[[], int] | None = None) -> None:
+        """``room`` says how many more bytes may be kept; without it, as many as the disk takes.
+
+        Logs are kept in any case: a run is never without the story of its end.
+        """
         self.root = root
+        self._room = room
         self._unfinished = root / "tmp"
 
     def prepare(self) -> None:
@@ -68,12 +83,25 @@ class ArtifactStore:
         """Keep bytes and give their sha256 (hex) and length.
 
         A stream is read to its end, never into memory as a whole. Raises
-        :class:`TooLargeError` as soon as it holds more than ``limit`` bytes.
+        :class:`TooLargeError` as soon as it holds more than ``limit`` bytes, and
+        :class:`QuotaExceededError` where it is more than there is room for.
         Without ``durable`` a power cut may take them back.
         """
         if not durable and isinstance(content, bytes) and len(content) <= limit:
             return self._put_quickly(content), len(content)
         stream = BytesIO(content) if isinstance(content, bytes) else content
+        room = limit if self._room is None else self._room()
+        try:
+            return self._put_durably(stream, min(limit, room))
+        except TooLargeError:
+            if room < limit:
+                raise QuotaExceededError(
+                    f"the artifact store has room for {max(room, 0):,} more bytes: raise"
+                    " limits.artifact_quota in node.yaml"
+                ) from None
+            raise
+
+    def _put_durably(self, stream: BinaryIO, limit: int) -> tuple[str, int]:
         self._unfinished.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=self._unfinished)
         unfinished = Path(name)
@@ -100,22 +128,23 @@ class ArtifactStore:
         for kept in present:
             with kept.open("rb") as file:
                 os.fsync(file.fileno())
-            for folder in (kept.parent, kept.parent.parent, self.root):
+            for folder in (kept.parent, self.root):
                 sync_folder(folder)
 
     def _put_quickly(self, content: bytes) -> str:
         digest = hashlib.sha256(content).hexdigest()
         kept = self.path(digest)
-        if not kept.exists():
-            unfinished = self._unfinished / f"{digest}.{os.getpid()}.{threading.get_ident()}"
-            try:
-                unfinished.write_bytes(content)
-                unfinished.rename(kept)
-            except FileNotFoundError:
-                for folder in (self._unfinished, kept.parent):
-                    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                unfinished.write_bytes(content)
-                unfinished.rename(kept)
+        unfinished = self._unfinished / f"{digest}.{os.getpid()}.{threading.get_ident()}"
+        try:
+            _write(unfinished, content)
+        except FileNotFoundError:
+            self._unfinished.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _write(unfinished, content)
+        try:
+            unfinished.rename(kept)
+        except FileNotFoundError:
+            kept.parent.mkdir(mode=0o700, exist_ok=True)
+            unfinished.rename(kept)
         return digest
 
     def open(self, sha256: str, *, verify: bool = False) -> BinaryIO:
@@ -157,17 +186,22 @@ class ArtifactStore:
         """Give the file of a digest; anything but 64 lower-case hex digits is no digest."""
         if not _DIGEST.fullmatch(sha256):
             raise NotFoundError("an artifact is named by 64 lower-case hex digits")
-        return self.root / sha256[:2] / sha256[2:4] / sha256
+        return self.root / sha256[:2] / sha256
 
     def _keep(self, unfinished: Path, kept: Path) -> None:
-        for folder in (kept.parent.parent, kept.parent):
-            if not folder.is_dir():
-                folder.mkdir(mode=0o700, exist_ok=True)
-            # Also where it was there: whoever made it may not have come to this line yet.
-            sync_folder(folder.parent)
+        if not kept.parent.is_dir():
+            kept.parent.mkdir(mode=0o700, exist_ok=True)
+        # Also where it was there: whoever made it may not have come to this line yet.
+        sync_folder(self.root)
         if not kept.exists():
             unfinished.replace(kept)
         sync_folder(kept.parent)
+
+
+def _write(path: Path, content: bytes) -> None:
+    # Below pathlib, which costs more than the file does.
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(content)
 
 
 def _sync_all(folder: Path) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql
 from xyn_reconciler.model.audit import AuditEntry
 from xyn_reconciler.store import outbox
 from xyn_reconciler.store.database import Connection
-from xyn_reconciler.store.tables import AuditRow
+from xyn_reconciler.store.tables import AuditRow, OutboxRow
 
 Position = tuple[dt.datetime, uuid.UUID]
 
@@ -32,11 +32,26 @@ def put_recorded(connection: Connection, entries: Sequence[tuple[AuditEntry, str
 
 
 def read(connection: Connection, ids: Sequence[uuid.UUID]) -> list[AuditEntry]:
-    """Give these entries in the order in which they were put."""
+    """Give these entries, in the order of ``ids``."""
+    rows = connection.execute(select(AuditRow).where(AuditRow.audit_id.in_(ids)))
+    found = {row.audit_id: _entry(row) for row in rows}
+    return [found[audit_id] for audit_id in ids if audit_id in found]
+
+
+def unrecorded(connection: Connection) -> list[AuditEntry]:
+    """Give the entries that are not in Git yet, in the order in which they go there."""
     rows = connection.execute(
-        select(AuditRow).where(AuditRow.audit_id.in_(ids)).order_by(AuditRow.audit_id)
+        select(AuditRow)
+        .join(OutboxRow, OutboxRow.subject == AuditRow.audit_id)
+        .where(OutboxRow.kind == "audit", AuditRow.record_commit.is_(None))
+        .order_by(OutboxRow.id)
     )
     return [_entry(row) for row in rows]
+
+
+def is_empty(connection: Connection) -> bool:
+    """Whether nothing was noted yet."""
+    return connection.execute(select(AuditRow.audit_id).limit(1)).first() is None
 
 
 def mark_recorded(connection: Connection, ids: Sequence[uuid.UUID], commit: str) -> None:

@@ -4,6 +4,9 @@ Of a token and of a session the file has the SHA-256 alone, never the text: they
 are random, so their hash cannot be guessed back. They are the home's own and stand in
 no database and in no commit; a lost file means that tokens are made anew.
 Safe from many threads and processes: writers hold a lock, readers see whole files.
+
+Beside it, in ``run/owner.token``, stands the owner's own token, in clear: whoever can read the
+home's files is its owner. It is made anew at each start.
 """
 
 import contextlib
@@ -63,6 +66,7 @@ class Credentials:
     def __init__(self, home: Path) -> None:
         self._path = home / "credentials.json"
         self._lock = home / ".lock-credentials"
+        self._owner = home / "run" / "owner.token"
         self._thread = threading.Lock()
         self._cached: tuple[object, _Known] = (None, _Known())
 
@@ -160,6 +164,23 @@ class Credentials:
             return session
 
         return self._change(close)
+
+    # ── the owner ────────────────────────────────────────────────────────────────────────────────
+
+    def renew_owner_token(self) -> None:
+        _write(self._owner, f"xyn_owner_{secrets.token_hex(32)}")
+
+    def owner_token(self) -> str | None:
+        """Give the owner's token; ``None`` before the first start, or for who may not read it."""
+        try:
+            return self._owner.read_text(encoding="ascii") or None
+        except OSError:
+            return None
+
+    def is_owner_token(self, text: str) -> bool:
+        """Whether it is, in a time that says nothing about it."""
+        known = self.owner_token()
+        return hmac.compare_digest(_sha256(text), _sha256(known or "")) and known is not None
 
     # ── the file ─────────────────────────────────────────────────────────────────────────────────
 

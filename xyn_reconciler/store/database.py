@@ -87,7 +87,7 @@ class Database:
         )
         _ask_after_a_pause(self._engine)
         # psycopg drops its prepared statements with a ROLLBACK, which a read would end in.
-        self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
     def __repr__(self) -> str:
         return f"Database({self._url.render_as_string(hide_password=True)!r})"
@@ -110,7 +110,13 @@ class Database:
     @contextlib.contextmanager
     def read(self) -> Iterator[Connection]:
         """Give a connection for reading: each statement sees what is committed by then."""
-        with _translated(), self._reading.connect() as connection:
+        with self.autocommit() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def autocommit(self) -> Iterator[Connection]:
+        """Give a connection on which every statement is a transaction of its own."""
+        with _translated(), self._autocommit.connect() as connection:
             yield connection
 
     @contextlib.contextmanager

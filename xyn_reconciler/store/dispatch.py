@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import text
 
 from xyn_reconciler.store.database import Connection, Database
+from xyn_reconciler.store.pipeline import Asked, send
 
 QUEUE = "xyn"
 TASK = "advance"
@@ -50,22 +51,20 @@ def enqueue(
 def enqueue_many(connection: Connection, runs: Sequence[tuple[uuid.UUID, int]]) -> None:
     """Wake a worker for each (run, priority), in one statement."""
     if runs:
-        connection.execute(
-            _ENQUEUE_MANY,
-            {
-                "queue": QUEUE,
-                "task": TASK,
-                "run": [str(run_id) for run_id, _ in runs],
-                "priority": [priority for _, priority in runs],
-            },
-        )
+        send(connection, [waking(runs)])
 
 
-_ENQUEUE_MANY = text(
-    "SELECT procrastinate_defer_jobs_v1(array_agg(ROW(:queue, :task, priority, NULL, NULL,"
-    " jsonb_build_object('run_id', run), NULL)::procrastinate_job_to_defer_v1 ORDER BY n))"
-    " FROM unnest(CAST(:run AS text[]), CAST(:priority AS integer[])) WITH ORDINALITY"
-    " AS given (run, priority, n)"
+def waking(runs: Sequence[tuple[uuid.UUID, int]]) -> Asked:
+    """Give the statement of :func:`enqueue_many`, to be sent along with others."""
+    names, priorities = [str(run_id) for run_id, _ in runs], [priority for _, priority in runs]
+    return _ENQUEUE_MANY, (QUEUE, TASK, names, priorities)
+
+
+_ENQUEUE_MANY = (
+    b"SELECT procrastinate_defer_jobs_v1(array_agg(ROW(%s, %s, priority, NULL, NULL,"
+    b" jsonb_build_object('run_id', run), NULL)::procrastinate_job_to_defer_v1 ORDER BY n))"
+    b" FROM unnest(CAST(%s AS text[]), CAST(%s AS integer[])) WITH ORDINALITY"
+    b" AS given (run, priority, n)"
 )
 
 

@@ -12,16 +12,17 @@ send; :func:`storable` is for every text that comes from outside. ``data`` and
 import base64
 import datetime as dt
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, text, tuple_
+from sqlalchemy import ColumnElement, func, select, tuple_
 
 from xyn_reconciler.model.event import Event
 from xyn_reconciler.store.database import Connection
 from xyn_reconciler.store.json_text import dumps, storable
 from xyn_reconciler.store.notice import OUTBOX
+from xyn_reconciler.store.pipeline import Asked, send
 from xyn_reconciler.store.tables import EventRow, RunRow
 
 _INTO = (
@@ -34,11 +35,11 @@ _INTO = (
 def _rows(given: str) -> str:
     """The SQL of rows that one parameter holds as JSON: a statement for any number of them."""
     return (
-        " SELECT id, name, occurred, CAST(:now AS timestamptz), env, actor, correlation, run, step,"  # noqa: S608 - names from here
-        " CAST(resource AS json), CAST(data AS json), source, delivery, item, content,"
+        " SELECT id, name, occurred, CAST(%(now)s AS timestamptz), env, actor, correlation,"  # noqa: S608 - names from here
+        " run, step, CAST(resource AS json), CAST(data AS json), source, delivery, item, content,"
         " decode(raw, 'base64'), hops,"
-        " coalesce(CAST(:revision AS text), node.last_applied_revision)"
-        f" FROM json_to_recordset(CAST(:{given} AS json)) AS given (id uuid, name text,"
+        " coalesce(CAST(%(revision)s AS text), node.last_applied_revision)"
+        f" FROM json_to_recordset(CAST(%({given})s AS json)) AS given (id uuid, name text,"
         " occurred timestamptz, env text, actor text, correlation text, run uuid, step uuid,"
         " resource text, data text, source text, delivery text, item bigint, content text,"
         " raw text, hops bigint, cause uuid) LEFT JOIN node ON true"
@@ -48,18 +49,18 @@ def _rows(given: str) -> str:
 _ONCE = " ON CONFLICT (source, delivery_id, delivery_item) WHERE delivery_id IS NOT NULL DO NOTHING"
 _OUTBOX = (
     "INSERT INTO outbox (kind, subject, created_at)"
-    " SELECT kind, subject, CAST(:now AS timestamptz) FROM"
+    " SELECT kind, subject, CAST(%(now)s AS timestamptz) FROM"
 )
-_TELL = "(SELECT pg_notify(CAST(:outbox AS text), '') WHERE EXISTS (SELECT FROM waiting))"
+_TELL = "(SELECT pg_notify(CAST(%(outbox)s AS text), '') WHERE EXISTS (SELECT FROM waiting))"
 
-_INSERT = text(
+_INSERT = (
     f"{_INTO}{_rows('events')}{_ONCE}"  # noqa: S608 - as above
     " RETURNING event_id, (SELECT database_id FROM node), (SELECT applied_sequence FROM node)"
-)
+).encode()
 
-_ARRIVE = text(
+_ARRIVE = (
     f"WITH stored AS ({_INTO}{_rows('events')}"  # noqa: S608 - as above
-    " WHERE node.database_id = :database AND node.applied_sequence = :sequence"
+    " WHERE node.database_id = %(database)s AND node.applied_sequence = %(sequence)s"
     f"{_ONCE} RETURNING event_id),"
     # Rows that a statement inserts are not seen by the rest of it: RETURNING hands them on.
     f" told AS ({_INTO}{_rows('told')}"
@@ -68,13 +69,14 @@ _ARRIVE = text(
     " SELECT 'event', event_id FROM told) AS new RETURNING id)"
     " SELECT database_id, applied_sequence, ARRAY(SELECT event_id FROM stored)"
     f", {_TELL} FROM node"
-)
+).encode()
 
-_TOLD = text(
+_TOLD = (
     f"WITH told AS ({_INTO}{_rows('events')}),"  # noqa: S608 - as above
-    f" waiting AS ({_OUTBOX} unnest(CAST(:kinds AS text[]), CAST(:subjects AS uuid[]))"
-    f" AS new (kind, subject) RETURNING id) SELECT database_id, applied_sequence, {_TELL} FROM node"
-)
+    f" waiting AS ({_OUTBOX} unnest(CAST(%(kinds)s AS text[]), CAST(%(subjects)s AS uuid[]))"
+    " AS new (kind, subject) RETURNING id)"
+    f" SELECT database_id, applied_sequence, {_TELL} FROM node"
+).encode()
 
 _COLUMNS = (
     EventRow.event_id,
@@ -132,7 +134,7 @@ def insert_events(
     if not events:
         return Inserted([], None)
     given = {"events": _json_rows(_in_order(events)), "now": now, "revision": revision}
-    found = connection.execute(_INSERT, given).all()
+    found = send(connection, [(_INSERT, given)])
     position = (found[0][1], found[0][2]) if found else None
     return Inserted([row[0] for row in found], position)
 
@@ -151,18 +153,16 @@ def arrive(
     come before they are left out. If ``position`` is not the one in force nothing is written,
     and the answer names the one that is.
     """
-    row = connection.execute(
-        _ARRIVE,
-        {
-            "now": now,
-            "revision": None,
-            "database": position[0],
-            "sequence": position[1],
-            "outbox": OUTBOX,
-            "events": _json_rows(_in_order(events)),
-            "told": dumps([_json_row(event) | {"cause": str(cause)} for event, cause in told]),
-        },
-    ).one()
+    given = {
+        "now": now,
+        "revision": None,
+        "database": position[0],
+        "sequence": position[1],
+        "outbox": OUTBOX,
+        "events": _json_rows(_in_order(events)),
+        "told": dumps([_json_row(event) | {"cause": str(cause)} for event, cause in told]),
+    }
+    (row,) = send(connection, [(_ARRIVE, given)])
     return Inserted(list(row[2]), (row[0], row[1]))
 
 
@@ -177,18 +177,22 @@ def insert_told(
 
     Gives ``node.database_id`` and ``applied_sequence`` as seen there; ``None`` without a node.
     """
-    row = connection.execute(
-        _TOLD,
-        {
-            "now": now,
-            "revision": None,
-            "outbox": OUTBOX,
-            "kinds": [kind for kind, _ in recorded],
-            "subjects": [subject for _, subject in recorded],
-            "events": _json_rows(events),
-        },
-    ).one_or_none()
-    return None if row is None else (row[0], row[1])
+    rows = send(connection, [telling(events, recorded, now=now)])
+    return (rows[0][0], rows[0][1]) if rows else None
+
+
+def telling(
+    events: Sequence[Event], recorded: Sequence[tuple[str, uuid.UUID]], *, now: dt.datetime
+) -> Asked:
+    """Give the statement of :func:`insert_told`, to be sent along with others."""
+    return _TOLD, {
+        "now": now,
+        "revision": None,
+        "outbox": OUTBOX,
+        "kinds": [kind for kind, _ in recorded],
+        "subjects": [subject for _, subject in recorded],
+        "events": _json_rows(events),
+    }
 
 
 def _in_order(events: Sequence[Event]) -> list[Event]:
@@ -223,16 +227,19 @@ def _json_row(event: Event) -> dict[str, Any]:
     }
 
 
-def find_delivery(
-    connection: Connection, source: str, delivery_id: str
-) -> list[tuple[Event, bytes | None]]:
-    """Give the events of one delivery, by item, each with the raw body that was kept."""
+def find_deliveries(
+    connection: Connection, deliveries: Collection[tuple[str, str]]
+) -> dict[tuple[str, str, int], Event]:
+    """Give the events of deliveries (source, delivery id), by delivery and item, in one look."""
+    given = {(source, storable(delivery_id)) for source, delivery_id in deliveries}
     rows = connection.execute(
-        select(EventRow.raw, *_COLUMNS)
-        .where(EventRow.source == source, EventRow.delivery_id == storable(delivery_id))
-        .order_by(EventRow.delivery_item)
+        select(*_COLUMNS).where(
+            EventRow.delivery_id.is_not(None),  # what the index is of
+            tuple_(EventRow.source, EventRow.delivery_id).in_(given),
+        )
     )
-    return [(_stored(tuple(row)[1:]).event, row[0]) for row in rows]
+    found = (_stored(tuple(row)).event for row in rows)
+    return {(event.source, str(event.delivery_id), event.delivery_item): event for event in found}
 
 
 def get_event(connection: Connection, event_id: uuid.UUID) -> StoredEvent | None:

@@ -203,6 +203,14 @@ class Repository:
         """Every file of a revision in path order (links and submodules too)."""
         return git_trees.walk(self._read_tree, self.commit(revision).tree)
 
+    def entries_below(self, revision: str, folder: str) -> Iterator[TreeEntry]:
+        """Every file of one folder at the top of a revision; none where there is no such folder.
+
+        Paths count from the folder: of records a day is read and not its month.
+        """
+        tree = self._child(self.commit(revision).tree, folder.encode(), directory=True)
+        return iter(()) if tree is None else git_trees.walk(self._read_tree, tree)
+
     def files(self, revision: str) -> dict[str, str]:
         """Path to blob of every plain file with a UTF-8 name: what a checked revision holds."""
         return {
@@ -334,6 +342,22 @@ class Repository:
         """Write a commit that no ref names yet, durably; :meth:`update_ref` may move one to it."""
         batch = ObjectBatch()
         sha = batch.add(COMMIT, serialize_commit(tree, parents, message, author, now)).hex()
+        batch.write(self.path / "objects")
+        return sha
+
+    def write_files(
+        self,
+        base: str,
+        *,
+        changes: Mapping[str, bytes | None],
+        message: str,
+        author: str,
+        now: dt.datetime,
+    ) -> str:
+        """As :meth:`commit_files` on top of a commit, but no ref names what is written yet."""
+        batch = ObjectBatch()
+        tree, _ = git_trees.edit(self._read_tree, self.commit(base).tree, changes, batch)
+        sha = batch.add(COMMIT, serialize_commit(tree, [base], message, author, now)).hex()
         batch.write(self.path / "objects")
         return sha
 

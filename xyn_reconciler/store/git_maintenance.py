@@ -6,9 +6,12 @@ by ``xynctl doctor``. Nothing is pruned but what somebody asked to be forgotten
 moved yet.
 """
 
+import contextlib
 import datetime as dt
 import os
 import shutil
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from xyn_reconciler.store import git_command, git_purge
@@ -16,6 +19,9 @@ from xyn_reconciler.store.git_objects import sync_folder
 
 MAINTENANCE_SECONDS = 1800.0
 """Bound on one command of the maintenance; the next round takes up what was left."""
+
+LOCK_SECONDS = 8.0
+"""A lock that is as it was for so long belongs to nobody: git holds one for milliseconds."""
 
 _RUNS = "refs/xyn/runs/"
 
@@ -35,6 +41,9 @@ def maintain(path: Path) -> None:
     O(what is new): the big packs of the past are left alone. Readers that hold
     a pack which goes away find its objects in the new one.
     """
+    # This thread alone writes the graph, so a lock on it is what a kill of an earlier one left.
+    for lock in (path / "objects" / "info").rglob("*.lock"):
+        lock.unlink(missing_ok=True)
     git_purge.purge(path, dt.datetime.now(dt.UTC))
     for ref, tip in finished_months(path).items():
         _keep_month(path, ref, tip)
@@ -91,6 +100,36 @@ def sweep(path: Path) -> list[str]:
                 (here / name).unlink(missing_ok=True)
                 removed.append(str((here / name).relative_to(path)))
     return sorted(removed)
+
+
+class StaleLocks:
+    """Take away the locks of refs that a killed push left, while the node runs.
+
+    Asked every few seconds. A lock counts by how long it has been there
+    unchanged, by this process's own clock: a correction of the clock on the
+    wall ages nothing.
+    """
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path = path
+        self._clock = clock
+        self._since: dict[tuple[Path, int, int], float] = {}
+
+    def sweep(self) -> list[str]:
+        """Remove what is older than :data:`LOCK_SECONDS`; the names."""
+        now = self._clock()
+        self._since = {key: self._since.get(key, now) for key in self._there()}
+        removed = []
+        for lock, *_ in [key for key, since in self._since.items() if now - since >= LOCK_SECONDS]:
+            lock.unlink(missing_ok=True)
+            removed.append(str(lock.relative_to(self._path)))
+        return sorted(removed)
+
+    def _there(self) -> Iterator[tuple[Path, int, int]]:
+        for lock in (*self._path.glob("*.lock"), *(self._path / "refs").rglob("*.lock")):
+            with contextlib.suppress(FileNotFoundError):
+                found = lock.stat()
+                yield lock, found.st_ino, found.st_mtime_ns
 
 
 def check(path: Path) -> list[str]:

@@ -7,7 +7,8 @@ without a conflict may still be wrong (two steps of one id), so judge the tree.
 """
 
 import datetime as dt
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -79,3 +80,41 @@ def _conflicts(listed: str) -> Iterator[Conflict]:
         stages.setdefault(path, {})[stage] = blob
     for path, blobs in stages.items():
         yield Conflict(path, blobs.get(_BASE), blobs.get(_OURS), blobs.get(_THEIRS))
+
+
+def lacking(repository: Repository, held: str, other: str, *, limit: int) -> list[str]:
+    """Give the newest commits that ``other`` contains and ``held`` does not, newest first."""
+    done = git_command.run(
+        repository.path,
+        ["rev-list", f"--max-count={limit}", "--end-of-options", other, f"^{held}"],
+    )
+    return done.stdout.decode().split()
+
+
+def merges_of(repository: Repository, head: str, tip: str) -> list[str]:
+    """Give the merges in ``tip`` that brought ``head`` into it, the newest first."""
+    found = _commits(repository, ["--merges", "--ancestry-path", tip, f"^{head}"])
+    return [sha for sha in found if head in repository.commit(sha).parents[1:]]
+
+
+def reverts_of(repository: Repository, revisions: Collection[str], tip: str) -> list[str]:
+    """Give the commits in ``tip`` that say that they take one of these back, the newest first.
+
+    ``git revert`` says so in its message.
+    """
+    if not revisions:
+        return []
+    found = _commits(repository, ["--fixed-strings", *(f"--grep={sha}" for sha in revisions), tip])
+    return [sha for sha in found if taken_back(repository.commit(sha).message) & {*revisions}]
+
+
+def taken_back(message: str) -> set[str]:
+    """Give the commits that a message says it takes back."""
+    return set(_TAKEN_BACK.findall(message))
+
+
+_TAKEN_BACK: Final = re.compile(r"^(?:This reverts commit|Reverts:) ([0-9a-f]{40})\b", re.MULTILINE)
+
+
+def _commits(repository: Repository, arguments: Sequence[str]) -> list[str]:
+    return git_command.run(repository.path, ["rev-list", *arguments]).stdout.decode().split()

@@ -28,14 +28,19 @@ def dumps(value: Any) -> str:  # noqa: ANN401 - any JSON value, as json.dumps ta
 
     Raises ``ValueError`` for NaN and the infinities (RFC 8259, section 6).
     """
-    return json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return _ENCODER.encode(value)
 
+
+# Made once: json.dumps makes one a call for anything but its defaults.
+_ENCODER = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"))
 
 _UNSTORABLE = dict.fromkeys([0, *range(0xD800, 0xE000)], "\N{REPLACEMENT CHARACTER}")
 
 
 def storable(value: str) -> str:
     """Give the text with U+FFFD for what a Postgres text column refuses."""
+    if value.isascii() and "\0" not in value:
+        return value
     return value.translate(_UNSTORABLE)
 
 

@@ -4,7 +4,7 @@ For the engine's hot path only: a step of a run is worth about a millisecond,
 and a statement that is waited for costs a tenth of one before it does anything.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 import psycopg
@@ -20,9 +20,11 @@ would rather read a whole table than look up a hundred keys.
 """
 
 
-def send(
-    connection: Connection, asked: Sequence[tuple[bytes, Sequence[Any]]]
-) -> list[tuple[Any, ...]]:
+Asked = tuple[bytes, Sequence[Any] | Mapping[str, Any]]
+"""A statement and its parameters, as psycopg takes them."""
+
+
+def send(connection: Connection, asked: Sequence[Asked]) -> list[tuple[Any, ...]]:
     """Send statements together; the rows of the first one. It begins the transaction, if need be.
 
     Raises as SQLAlchemy would, so that ``Database.begin()`` finds what it knows.
@@ -31,9 +33,12 @@ def send(
         return []
     driver = cast("psycopg.Connection", connection.connection.driver_connection)
     try:
-        with driver.pipeline():
-            cursors = [driver.execute(*each) for each in asked]
-        first = cursors[0]
+        if len(asked) == 1:
+            # A pipeline costs the interpreter more than the round trip that BEGIN takes.
+            first = driver.execute(*asked[0])
+        else:
+            with driver.pipeline():
+                first, *_ = [driver.execute(*each) for each in asked]
         return first.fetchall() if first.description is not None else []
     except psycopg.Error as error:
         raise cast(

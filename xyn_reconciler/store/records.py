@@ -441,6 +441,13 @@ _PUT_REMEMBERED: Final = {
 # ── the index as a whole ─────────────────────────────────────────────────────────────────────────
 
 
+def any_recorded(connection: Connection) -> bool:
+    """Whether anything in this index says that it is in a repository."""
+    return connection.execute(
+        select(exists().where(EventRow.record_commit.is_not(None)))
+    ).scalar_one()
+
+
 def is_empty(connection: Connection) -> bool:
     """Whether the index holds no event and no run."""
     found = select(exists(select(EventRow.event_id)) | exists(select(RunRow.run_id)))

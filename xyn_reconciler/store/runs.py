@@ -7,7 +7,7 @@ its holder writes a run's or a step's status; people write to gates and to
 
 import datetime as dt
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,14 +15,12 @@ from sqlalchemy import (
     Uuid,
     and_,
     func,
-    insert,
     or_,
     select,
     text,
     tuple_,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 
 from xyn_reconciler.model.dto import RunDto, StepDto
 from xyn_reconciler.model.run import (
@@ -32,6 +30,10 @@ from xyn_reconciler.model.run import (
     step_id,
 )
 from xyn_reconciler.store.database import Connection
+from xyn_reconciler.store.json_rows import insert as insert_rows
+from xyn_reconciler.store.json_rows import rows_text
+from xyn_reconciler.store.json_text import storable
+from xyn_reconciler.store.pipeline import Asked, send
 from xyn_reconciler.store.tables import (
     PlanRow,
     RunRow,
@@ -75,35 +77,75 @@ def insert_runs(connection: Connection, runs: Sequence[NewRun]) -> list[uuid.UUI
     """Insert runs with their steps and plans; give the ids that are new, in the given order.
 
     A second run of one (blueprint, event) is left out: the first stands
-    (``runs_one_per_event``). Three statements, however many runs.
+    (``runs_one_per_event``). One statement, however many runs.
     """
     if not runs:
         return []
+    new = {row[0] for row in send(connection, [insertion(runs)])}
+    return [run.run_id for run in runs if run.run_id in new]
+
+
+def insertion(runs: Sequence[NewRun]) -> Asked:
+    """Give the statement of :func:`insert_runs`, to be sent along with others."""
     plans = {run.plan_digest: run for run in runs}
-    connection.execute(
-        postgresql_insert(PlanRow).on_conflict_do_nothing(),
-        [
+    return _INSERT, (
+        rows_text(
             {"digest": digest, "plan": run.plan.to_json(), "created_at": run.created_at}
             for digest, run in sorted(plans.items())  # in one order: two intakes never deadlock
-        ],
+        ),
+        rows_text(_run_values(run) for run in runs),
+        rows_text(values for run in runs for values in _step_values(run)),
     )
-    inserted = set(
-        connection.scalars(
-            postgresql_insert(RunRow).on_conflict_do_nothing().returning(RunRow.run_id),
-            [_run_values(run) for run in runs],
-        )
-    )
-    new = [run for run in runs if run.run_id in inserted]
-    steps = [values for run in new for values in _step_values(run)]
-    if steps:
-        connection.execute(insert(StepRow), steps)
-    return [run.run_id for run in new]
+
+
+_RUN_GIVEN: Final = (
+    "run_id",
+    "name",
+    "blueprint_id",
+    "revision",
+    "plan_digest",
+    "status",
+    "priority",
+    "created_at",
+    "completed_at",
+    "actor",
+    "correlation_id",
+    "event_id",
+    "inputs",
+    "error",
+    "warnings",
+    "hops",
+    "origin_run_id",
+    "parent_step_id",
+    "concurrency_key",
+    "key_run_id",
+    "attempt",
+)
+_STEP_GIVEN: Final = (
+    "step_id",
+    "run_id",
+    "key",
+    "name",
+    "kind",
+    "position",
+    "status",
+    "attempt",
+    "interruptions",
+)
+_ONCE: Final = " ON CONFLICT DO NOTHING"
+_OF_NEW: Final = " WHERE n.run_id IN (SELECT run_id FROM new)"
+_INSERT: Final = (
+    f"WITH plan AS ({insert_rows(PlanRow, ('digest', 'plan', 'created_at'), _ONCE)}),"  # noqa: S608 - names from here
+    f" new AS ({insert_rows(RunRow, _RUN_GIVEN, f'{_ONCE} RETURNING run_id')}),"
+    f" step AS ({insert_rows(StepRow, _STEP_GIVEN, _OF_NEW)})"
+    " SELECT run_id FROM new"
+).encode()
 
 
 def _run_values(run: NewRun) -> dict[str, Any]:
     return {
         "run_id": run.run_id,
-        "name": run.name,
+        "name": storable(run.name),
         "blueprint_id": run.blueprint_id,
         "revision": run.revision,
         "plan_digest": run.plan_digest,
@@ -111,8 +153,8 @@ def _run_values(run: NewRun) -> dict[str, Any]:
         "priority": run.priority,
         "created_at": run.created_at,
         "completed_at": None if run.error is None else run.created_at,
-        "actor": run.actor,
-        "correlation_id": run.correlation_id,
+        "actor": storable(run.actor),
+        "correlation_id": storable(run.correlation_id),
         "event_id": run.event_id,
         "inputs": run.inputs,
         "error": run.error,
@@ -120,7 +162,7 @@ def _run_values(run: NewRun) -> dict[str, Any]:
         "hops": run.hops,
         "origin_run_id": run.origin_run_id,
         "parent_step_id": run.parent_step_id,
-        "concurrency_key": run.concurrency_key,
+        "concurrency_key": None if run.concurrency_key is None else storable(run.concurrency_key),
         "key_run_id": run.key_run_id,
         "attempt": 0,
     }
@@ -132,7 +174,7 @@ def _step_values(run: NewRun) -> Iterable[dict[str, Any]]:
             "step_id": step_id(run.run_id, planned.key),
             "run_id": run.run_id,
             "key": planned.key,
-            "name": planned.name,
+            "name": storable(planned.name),
             "kind": planned.kind,
             "position": position,
             "status": StepStatus.CREATED if run.error is None else StepStatus.SKIPPED,
@@ -246,6 +288,24 @@ def resolve_step(
     return row is not None
 
 
+def uses(connection: Connection, action: str) -> bool:
+    """Whether any run that is known here has a step of this action in its plan."""
+    found = connection.exec_driver_sql(
+        "SELECT EXISTS (SELECT FROM plans WHERE position(%s IN plan::text) > 0)", (f'"{action}"',)
+    )
+    return bool(found.scalar_one())
+
+
+def left(connection: Connection, run_ids: Collection[uuid.UUID], *, worker: str) -> list[uuid.UUID]:
+    """Those of the runs that are known here, and that this worker holds or nobody."""
+    found = connection.exec_driver_sql(
+        "SELECT run_id FROM runs WHERE run_id = ANY(%s)"
+        " AND (leased_until IS NULL OR leased_by = %s)",
+        (list(run_ids), worker),
+    )
+    return list(found.scalars())
+
+
 def lock(connection: Connection, run_id: uuid.UUID) -> bool:
     """Keep workers from taking a run up, to the end of the transaction; false without it."""
     wanted = select(RunRow.run_id).where(RunRow.run_id == run_id).with_for_update()
@@ -317,7 +377,16 @@ _RUNS_WITH_A_JOB: Final = (
 
 # ── listing ──────────────────────────────────────────────────────────────────────────────────────
 
-_RUN_COLUMNS: Final = tuple(RunRow.__table__.c[name] for name in RunDto.model_fields)
+_PARENT_RUN: Final = (
+    select(StepRow.run_id)
+    .where(StepRow.step_id == RunRow.parent_step_id)
+    .scalar_subquery()
+    .label("parent_run_id")
+)
+_RUN_COLUMNS: Final = tuple(
+    _PARENT_RUN if name == _PARENT_RUN.name else RunRow.__table__.c[name]
+    for name in RunDto.model_fields
+)
 _STEP_COLUMNS: Final = tuple(StepRow.__table__.c[name] for name in StepDto.model_fields)
 
 
@@ -334,6 +403,7 @@ def list_runs(
     status: str | None = None,
     blueprint_id: str | None = None,
     event_id: uuid.UUID | None = None,
+    parent_run_id: uuid.UUID | None = None,
 ) -> list[RunDto]:
     """Runs newest first by (created_at, run_id), from just after ``before`` on."""
     wanted = select(*_RUN_COLUMNS).order_by(RunRow.created_at.desc(), RunRow.run_id.desc())
@@ -345,6 +415,9 @@ def list_runs(
         wanted = wanted.where(RunRow.blueprint_id == blueprint_id)
     if event_id is not None:
         wanted = wanted.where(RunRow.event_id == event_id)
+    if parent_run_id is not None:
+        starters = select(StepRow.step_id).where(StepRow.run_id == parent_run_id)
+        wanted = wanted.where(RunRow.parent_step_id.in_(starters))
     return [_run(row) for row in connection.execute(wanted.limit(limit))]
 
 

@@ -89,7 +89,10 @@ def applied_at(connection: Connection) -> dt.datetime | None:
 
 
 def last_slot_fired(connection: Connection, prefix: str) -> dt.datetime | None:
-    """The newest slot among this schedule's events; ``prefix`` begins their delivery ids."""
+    """The newest slot among this schedule's events; ``prefix`` begins their delivery ids.
+
+    It names the node: a clone's index holds the events of other nodes' slots as well.
+    """
     found = connection.execute(
         select(func.max(EventRow.occurred_at)).where(
             EventRow.source == SOURCE, func.starts_with(EventRow.delivery_id, prefix)

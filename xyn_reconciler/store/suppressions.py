@@ -25,7 +25,7 @@ from xyn_reconciler.store.tables import (
     SuppressionRow,
 )
 
-Reason = Literal["dedupe", "debounce", "invalid"]
+Reason = Literal["dedupe", "debounce", "invalid", "policy"]
 Key = tuple[str, int, str]
 """Blueprint, place of the trigger in it, and what its ``key`` came to."""
 
@@ -220,14 +220,16 @@ def held_back(connection: Connection, event_id: uuid.UUID) -> dict[str, dt.datet
     return {row[0]: row[1] for row in rows}
 
 
-def runs_of(connection: Connection, event_id: uuid.UUID) -> dict[str, uuid.UUID]:
-    """The runs that an event started, by blueprint."""
+def runs_of(
+    connection: Connection, event_id: uuid.UUID
+) -> dict[str, tuple[uuid.UUID, dict[str, Any] | None]]:
+    """The runs that an event started, each with what it failed of, by blueprint."""
     rows = connection.execute(
-        select(RunRow.blueprint_id, RunRow.run_id).where(
+        select(RunRow.blueprint_id, RunRow.run_id, RunRow.error).where(
             RunRow.event_id == event_id, RunRow.origin_run_id.is_(None)
         )
     )
-    return {row[0]: row[1] for row in rows}
+    return {row[0]: (row[1], row[2]) for row in rows}
 
 
 def forget_ended(connection: Connection, *, now: dt.datetime) -> None:
@@ -243,6 +245,23 @@ def waiting_runs(connection: Connection) -> dict[str, int]:
         .group_by(RunRow.blueprint_id)
     )
     return {row[0]: row[1] for row in rows}
+
+
+def waiting_bytes(connection: Connection) -> int:
+    """Bytes, as they are stored, of outside events that are not in Git or not taken up by a worker.
+
+    A look at every one of them.
+    """
+    found: int = connection.execute(_WAITING_BYTES).scalar_one()
+    return found
+
+
+_WAITING_BYTES = text(
+    "SELECT CAST(coalesce(sum(pg_column_size(data) + coalesce(pg_column_size(raw), 0)), 0)"
+    " AS bigint) FROM events WHERE source <> 'xyn' AND event_id IN ("
+    " SELECT subject FROM outbox WHERE kind = 'event'"
+    " UNION SELECT event_id FROM runs WHERE status = 'created')"
+)
 
 
 def _named(key: Key) -> dict[str, Any]:

@@ -291,7 +291,8 @@ class SuppressionRow(Base):
     blueprint_id: Mapped[str] = mapped_column(primary_key=True)
     trigger_index: Mapped[int]
     reason: Mapped[str]
-    """``dedupe``, ``debounce``, or ``invalid``: it could not be compiled."""
+    """``dedupe``, ``debounce``, ``invalid``: it could not be compiled, or ``policy``: no rule lets
+    it start."""
     key: Mapped[str | None]
     detail: Mapped[str | None]
     run_id: Mapped[uuid.UUID | None]

@@ -1,38 +1,27 @@
 """What one transaction writes of runs, however many they are: one statement.
 
 The engine's turns over many runs share a commit, so their changes are gathered
-in a :class:`Turn` and go to the server as one statement. Rows travel as one JSON
-text a table: half the CPU of arrays, and a fifth of a statement a row.
-
-The trap: Postgres reads every string of that text, and refuses U+0000 and lone
-surrogates even where they end up in a ``json`` column. Such a column therefore
-travels as JSON in JSON, and a text that comes from outside through ``storable``.
+in a :class:`Turn` and go to the server as one statement, their rows as
+:mod:`.json_rows`.
 """
 
-import datetime as dt
 import uuid
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
-
-from sqlalchemy import BigInteger, Column, DateTime, Float, Table, Uuid
+from typing import Final
 
 from xyn_reconciler.store.database import Connection
-from xyn_reconciler.store.json_text import dumps
+from xyn_reconciler.store.json_rows import Row, insert, rows_text, update
 from xyn_reconciler.store.notice import OUTBOX, RUN
 from xyn_reconciler.store.pipeline import send
 from xyn_reconciler.store.tables import (
     ArtifactRow,
     AttemptRow,
-    Base,
     FootprintRow,
     GateRow,
     OutboxRow,
     RunRow,
     StepRow,
 )
-
-Row = Mapping[str, Any]
 
 RUN_COLUMNS: Final = (
     "run_id",
@@ -171,66 +160,12 @@ class Turn:
         )
         if any(parts) or self.told:
             told = [str(run_id) for run_id in self.told]
-            given = [_text(rows) if rows else None for rows in parts]
+            given = [rows_text(rows) if rows else None for rows in parts]
             send(connection, [(_SAVE, (*given, OUTBOX, RUN, told))])
-
-
-def _text(rows: Sequence[Row]) -> str:
-    return dumps([{name: _plain(name, value) for name, value in row.items()} for row in rows])
-
-
-def _plain(name: str, value: Any) -> Any:  # noqa: ANN401 - any value of a column
-    if value is None or isinstance(value, int | float):
-        return dumps(value) if name in _JSON and value is not None else value
-    if name in _JSON:
-        return dumps(value)
-    if isinstance(value, str):
-        return value
-    return value.isoformat() if isinstance(value, dt.datetime) else str(value)
-
-
-_JSON: Final = frozenset(
-    {"inputs", "outputs", "error", "effect", "approvals", "form", "metadata", "dims"}
-)
 
 
 # ── statements ───────────────────────────────────────────────────────────────────────────────────
 # Names of columns in these come from the tuples above, and from nowhere else.
-
-
-def _columns(model: type[Base], names: Sequence[str]) -> list[Column[Any]]:
-    table = cast("Table", model.__table__)
-    return [table.c[name] for name in names]
-
-
-def _given(model: type[Base], names: Sequence[str]) -> str:
-    definition = ", ".join(f"{c.name} {_type(c)}" for c in _columns(model, names))
-    return f"json_to_recordset(CAST(%s AS json)) AS n ({definition})"
-
-
-def _type(column: Column[Any]) -> str:
-    match column.type:
-        case Uuid():
-            return "uuid"
-        case BigInteger():
-            return "bigint"
-        case DateTime():
-            return "timestamptz"
-        case Float():
-            return "float8"
-    return "text"
-
-
-def _value(column: Column[Any]) -> str:
-    return f"CAST(n.{column.name} AS json)" if column.name in _JSON else f"n.{column.name}"
-
-
-def _insert(model: type[Base], names: Sequence[str], then: str = "") -> str:
-    values = ", ".join(map(_value, _columns(model, names)))
-    return (
-        f"INSERT INTO {model.__tablename__} ({', '.join(names)})"  # noqa: S608 - see above
-        f" SELECT {values} FROM {_given(model, names)}{then}"
-    )
 
 
 _REPLACING: Final = (
@@ -239,31 +174,22 @@ _REPLACING: Final = (
 )
 
 
-def _update(model: type[Base], names: Sequence[str]) -> str:
-    key, *columns = _columns(model, names)
-    changes = ", ".join(f"{column.name} = {_value(column)}" for column in columns)
-    return (
-        f"UPDATE {model.__tablename__} t SET {changes}"  # noqa: S608 - see above
-        f" FROM {_given(model, names)} WHERE t.{key.name} = n.{key.name}"
-    )
-
-
 _SAVE: Final = (
     "WITH "  # noqa: S608 - see above
     + ", ".join(
         f"part_{number} AS ({part})"
         for number, part in enumerate(
             (
-                _update(RunRow, RUN_COLUMNS),
-                _update(StepRow, STEP_COLUMNS),
-                _insert(AttemptRow, _BEGUN),
-                _update(AttemptRow, _FINISHED),
-                _insert(GateRow, _OPENED),
-                _update(GateRow, _DECIDED),
-                _update(GateRow, _CHANGED),
-                _insert(ArtifactRow, _KEPT, _REPLACING),
-                _insert(FootprintRow, _USED, " ON CONFLICT DO NOTHING"),
-                _insert(OutboxRow, _RECORDED, " RETURNING id"),
+                update(RunRow, RUN_COLUMNS),
+                update(StepRow, STEP_COLUMNS),
+                insert(AttemptRow, _BEGUN),
+                update(AttemptRow, _FINISHED),
+                insert(GateRow, _OPENED),
+                update(GateRow, _DECIDED),
+                update(GateRow, _CHANGED),
+                insert(ArtifactRow, _KEPT, _REPLACING),
+                insert(FootprintRow, _USED, " ON CONFLICT DO NOTHING"),
+                insert(OutboxRow, _RECORDED, " RETURNING id"),
             )
         )
     )

@@ -1,4 +1,6 @@
-"""What intake needs to know of the active revision: held in memory, renewed by what changed.
+"""What a process needs to know of the active revision: held in memory, renewed by what changed.
+
+Intake matches and compiles with it, and every door asks it who may do what.
 
 A :class:`View` is one consistent picture, immutable. :class:`ActiveState` gives
 the one that belongs to the caller's transaction and reads only documents that
@@ -10,24 +12,32 @@ to be committed; and a database that was made anew counts its sequence from the
 start, so a picture belongs to its ``database_id``.
 """
 
+import contextlib
 import threading
+import time
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from xyn_reconciler.model.errors import UnavailableError
 from xyn_reconciler.model.run import PlanNode
+from xyn_reconciler.policy.rules import Rules
 from xyn_reconciler.store import desired
-from xyn_reconciler.store.database import Connection
+from xyn_reconciler.store.database import Connection, Database
 from xyn_reconciler.store.desired import Document, NodeState
 from xyn_reconciler.trigger.match import MatchIndex, NodeView
 
-_KINDS: Final = ("blueprint", "prompt")
+_RULING: Final = ("policy", "principals")
+_KINDS: Final = ("blueprint", "prompt", *_RULING)
+
+RECENT_SECONDS: Final = 1.0
+"""How long a revision may be in force before every door knows it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """Blueprints, prompts and node settings of one applied revision."""
+    """Blueprints, prompts, rules and node settings of one applied revision."""
 
     database_id: uuid.UUID
     sequence: int
@@ -42,6 +52,10 @@ class View:
     """Blueprint id by path."""
     prompts: Mapping[str, str] = field(default_factory=dict)
     """Text by path."""
+    ruling: Mapping[str, Document] = field(default_factory=dict)
+    """Policies and principals by path."""
+    rules: Rules = field(default_factory=Rules)
+    """What they say on this node."""
 
     @property
     def position(self) -> tuple[uuid.UUID, int]:
@@ -75,6 +89,29 @@ class ActiveState:
         self._pending: tuple[View, str] | None = None
         """What an applying transaction read, and that transaction's id."""
         self._lock = threading.Lock()
+        self._looking = threading.Lock()
+        self._looked_at = 0.0
+
+    def recent(self, database: Database) -> View:
+        """Give a picture that is at most :data:`RECENT_SECONDS` old, mostly without asking anybody.
+
+        While one thread renews it the others go on with the one that is held; so
+        do all while the database is away, where nothing can be changed.
+        """
+        held = self._view
+        if held is None:
+            with database.read() as connection:
+                return self.view(connection)
+        if time.monotonic() - self._looked_at < RECENT_SECONDS:
+            return held
+        if self._looking.acquire(blocking=False):
+            try:
+                with contextlib.suppress(UnavailableError), database.read() as connection:
+                    held = self.view(connection)
+            finally:
+                self._looked_at = time.monotonic()
+                self._looking.release()
+        return held
 
     @property
     def held(self) -> View | None:
@@ -150,11 +187,13 @@ def _with_documents(
     held: View, changed: Iterable[Document], node: NodeState, node_view: NodeView
 ) -> View:
     blueprints, ids, prompts = dict(held.blueprints), dict(held.ids), dict(held.prompts)
+    ruling = dict(held.ruling)
     index_changes: dict[str, Mapping[str, Any] | None] = {}
     changed = list(changed)
     # All that goes, first: a blueprint may have moved to another file, or two may have swapped.
     for document in changed:
         prompts.pop(document.path, None)
+        ruling.pop(document.path, None)
         old = ids.pop(document.path, None)
         if old is not None:
             del blueprints[old]
@@ -164,6 +203,8 @@ def _with_documents(
             continue
         if document.kind == "prompt":
             prompts[document.path] = document.document["text"]
+        elif document.kind in _RULING:
+            ruling[document.path] = document
         else:
             blueprints[document.document_id] = document
             ids[document.path] = document.document_id
@@ -178,11 +219,20 @@ def _with_documents(
         revision=node.last_applied_revision,
         settings=node.settings,
         index=index,
-        plan_node=_plan_node(node.settings) if node.settings else None,
+        plan_node=plan_node_of(node.settings) if node.settings else None,
         blueprints=blueprints,
         ids=ids,
         prompts=prompts,
+        ruling=ruling,
+        rules=_rules(held, ruling, node),
     )
+
+
+def _rules(held: View, ruling: Mapping[str, Document], node: NodeState) -> Rules:
+    if ruling == held.ruling and node.settings == held.settings:
+        return held.rules
+    documents = ((d.path, d.kind, d.document, d.revision) for d in ruling.values())
+    return Rules.of(documents, node.settings)
 
 
 def _node_view(node: NodeState) -> NodeView:
@@ -191,7 +241,8 @@ def _node_view(node: NodeState) -> NodeView:
     return NodeView.from_settings(node.settings)
 
 
-def _plan_node(settings: Mapping[str, Any]) -> PlanNode:
+def plan_node_of(settings: Mapping[str, Any]) -> PlanNode:
+    """Give what runs may know of a node, of its settings."""
     return PlanNode(
         id=settings["id"],
         env_id=settings["env_id"],

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from xyn_reconciler.model.audit import AuditEntry
 from xyn_reconciler.model.errors import XynError
 from xyn_reconciler.model.event import Event
 from xyn_reconciler.model.internal_events import (
@@ -33,8 +34,12 @@ from xyn_reconciler.store.runs import NewRun
 from xyn_reconciler.store.suppressions import Claim, Held, Key, Suppression
 from xyn_reconciler.trigger.active import View
 from xyn_reconciler.trigger.match import MAX_HOPS, Match, Pause, Window
+from xyn_reconciler.trigger.permission import ask_to_start
 
 PLATFORM: Final = "xyn"
+
+FAULT: Final = "Xyn itself failed"
+"""How the detail of a suppression begins that a fault of our own is to blame for."""
 
 OWN_RUN: Final = "it tells of this blueprint's own run"
 ECHO: Final = "its run was itself started by a platform event"
@@ -56,6 +61,8 @@ class Consequences:
     suppressions: list[Suppression] = field(default_factory=list)
     started_by: dict[uuid.UUID, list[uuid.UUID]] = field(default_factory=dict)
     """Runs by the event that came, also those that followed from it by others."""
+    audit: list[AuditEntry] = field(default_factory=list)
+    """What the rules said of starts, where that is kept."""
     recorded: set[uuid.UUID] = field(default_factory=set)
     """Events of a run's own record from which something followed: each needs a line as well."""
 
@@ -141,16 +148,37 @@ class Following:
             if match in pauses:
                 self._pause(event, match)
                 continue
+            if match.fault is not None:
+                self._set_aside(event, match, root, fault_of(match.blueprint_id, match.fault))
+                continue
             try:
                 run = self._new_run(self._view, match.blueprint_id, event)
-            except XynError as error:
+            except Exception as error:  # noqa: BLE001 - as the next line says
                 # One blueprint's trouble must not lose the event or the other blueprints' runs.
-                reason = f"cannot be compiled: {error.message}"
-                self.found.hold(root, f"{match.blueprint_id}: {reason}")
-                self._suppress(event, match, "invalid", detail=reason)
+                reason = why_not_compiled(match.blueprint_id, error)
+                self._set_aside(event, match, root, reason)
                 continue
-            found.append(_Candidate(event, match, run, root))
+            permitted = self._permitted(event, match, run, root)
+            if permitted is not None:
+                found.append(_Candidate(event, match, permitted, root))
         return found
+
+    def _permitted(
+        self, event: Event, match: Match, run: NewRun, root: uuid.UUID
+    ) -> NewRun | None:
+        """Give the run as the rules let it start, if they do."""
+        rules = self._view.rules
+        permission = ask_to_start(rules, rules.principal(run.actor), run.blueprint_id, self._now)
+        self.found.audit += permission.entries(self._now, by_a_person=False)
+        if permission.refusal is None:
+            return permission.applied(run)
+        self.found.hold(root, f"{match.blueprint_id}: {permission.refusal}")
+        self._suppress(event, match, "policy", detail=permission.refusal)
+        return None
+
+    def _set_aside(self, event: Event, match: Match, root: uuid.UUID, reason: str) -> None:
+        self.found.hold(root, f"{match.blueprint_id}: {reason}")
+        self._suppress(event, match, "invalid", detail=reason)
 
     def _admitted(self, candidates: Sequence[_Candidate]) -> list[_Candidate]:
         """Leave out those whose window another run holds."""
@@ -220,6 +248,19 @@ class Following:
         if event.run_id in self._started_by_platform:
             return True
         return is_echo(self._connection, event)
+
+
+def why_not_compiled(blueprint_id: str, error: Exception) -> str:
+    """What is said of an event whose run cannot be made; a fault of our own goes to the log."""
+    if isinstance(error, XynError):
+        return f"cannot be compiled: {error.message}"
+    logger.error("a run of %s cannot be compiled", blueprint_id, exc_info=error)
+    return fault_of(blueprint_id, type(error).__name__)
+
+
+def fault_of(blueprint_id: str, kind: str) -> str:
+    """Say that it is nobody's file that is wrong (the kind alone: its text may hold a secret)."""
+    return f"{FAULT} at {blueprint_id} ({kind}); the node's log says where"
 
 
 def is_echo(connection: Connection, event: Event) -> bool:

@@ -17,7 +17,7 @@ from typing import Final, Generic, TypeVar
 
 from xyn_reconciler.model.crash_point import crash_point
 from xyn_reconciler.model.errors import UnavailableError, XynError
-from xyn_reconciler.store.database import Connection, Database
+from xyn_reconciler.store.database import Database
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -50,12 +50,12 @@ class _Request(Generic[Item, Answer]):
 class Gathering(Generic[Item, Answer]):
     """One for each kind of work in a process; safe from any thread.
 
-    ``work`` does what several requests ask for in one transaction, and gives
-    the answer of each, or the error that is its alone.
+    ``work`` does what several requests ask for in one transaction, commits it,
+    and gives the answer of each, or the error that is its alone.
     """
 
     def __init__(
-        self, work: Callable[[Connection, Sequence[Sequence[Item]]], list[Answer | XynError]]
+        self, work: Callable[[Database, Sequence[Sequence[Item]]], list[Answer | XynError]]
     ) -> None:
         self._work = work
         self._waiting: deque[_Request[Item, Answer]] = deque()
@@ -99,8 +99,7 @@ class Gathering(Generic[Item, Answer]):
 
     def _commit(self, database: Database, requests: Sequence[_Request[Item, Answer]]) -> None:
         try:
-            with database.begin() as connection:
-                answers = self._work(connection, [request.items for request in requests])
+            answers = self._work(database, [request.items for request in requests])
         except UnavailableError as error:
             for request in requests:
                 request.error = UnavailableError(error.message)

@@ -22,30 +22,41 @@ from typing import Any, Final, Protocol
 
 from xyn_reconciler.model import ids
 from xyn_reconciler.model.capability import CompileRun
-from xyn_reconciler.model.errors import ConflictError, InvalidError, NotFoundError, XynError
+from xyn_reconciler.model.condition import Condition
+from xyn_reconciler.model.errors import (
+    ConflictError,
+    DeniedError,
+    InvalidError,
+    NotFoundError,
+    XynError,
+)
 from xyn_reconciler.model.event import Event
 from xyn_reconciler.model.internal_events import EventReceived
 from xyn_reconciler.model.run import canonical
-from xyn_reconciler.store import dispatch, outbox
+from xyn_reconciler.store import audit, desired, dispatch, outbox
 from xyn_reconciler.store import events as event_store
 from xyn_reconciler.store import runs as run_store
 from xyn_reconciler.store import suppressions as storm_store
 from xyn_reconciler.store.database import Connection, Database
 from xyn_reconciler.store.desired import Document
 from xyn_reconciler.store.events import StoredEvent
+from xyn_reconciler.store.pipeline import send
 from xyn_reconciler.store.runs import NewRun
-from xyn_reconciler.store.suppressions import Key, Suppression
+from xyn_reconciler.store.suppressions import Key, Reason, Suppression
 from xyn_reconciler.trigger import delivery_ids, event_names
 from xyn_reconciler.trigger.active import ActiveState, View
 from xyn_reconciler.trigger.consequences import (
+    FAULT,
     Consequences,
     Following,
     received,
     stands_in_its_run,
     tell_of,
+    why_not_compiled,
 )
 from xyn_reconciler.trigger.gather import Gathering
 from xyn_reconciler.trigger.match import MAX_HOPS, Explanation
+from xyn_reconciler.trigger.permission import Permission, ask_to_start
 from xyn_reconciler.trigger.pressure import Headroom, Pressure
 
 HERE: Final = ""
@@ -119,11 +130,15 @@ class Intake:
         self._active = ActiveState()
         self._pressure = Pressure()
         self.headroom = Headroom()
-        self._gathering: Gathering[Event, Receipt] = Gathering(self.take_in_each)
+        self._gathering: Gathering[Event, Receipt] = Gathering(self._take_in_group)
 
     def view(self, connection: Connection) -> View:
         """Give the active blueprints and node settings as this transaction sees them."""
         return self._active.view(connection)
+
+    def recent(self, database: Database) -> View:
+        """Give it as it was a second ago at most, mostly without asking the database."""
+        return self._active.recent(database)
 
     def explain(self, connection: Connection, event: Event) -> list[Explanation]:
         """Say of every trigger why this event fits it, or does not."""
@@ -161,51 +176,37 @@ class Intake:
 
         An error is that of its group alone. The names have been looked at already.
         """
-        now = self._clock()
         view = self._active.held or self._active.view(connection)
-        while True:
-            given = [[self._redacted(event, view.env_id) for event in group] for group in groups]
-            arriving = [event for group in given for event in group]
-            loud = {event.event_id for event in arriving if not _is_quiet(view, event)}
-            stored = event_store.arrive(
-                connection,
-                arriving,
-                [(received(e, 0, now), e.event_id) for e in arriving if e.event_id not in loud],
-                position=view.position,
-                now=now,
-            )
-            if stored.position == view.position:
-                break
+        while not (arrival := self._arrival(groups, view)).store(connection):
             # Another revision is active by now: nothing was written, and it may be decided anew.
             view = self._active.view(connection)
-        new = set(stored.event_ids)
-        follows = Following(connection, view, self._run_for(now), now).follow(
-            event for event in arriving if event.event_id in loud and event.event_id in new
+        follows = Following(connection, view, self._run_for(arrival.now), arrival.now).follow(
+            event for event in arrival.events if event.event_id in arrival.loud & arrival.new
         )
-        self._save(connection, follows, now)
-        return [self._receipt(connection, group, new, view, follows, now) for group in given]
+        self._save(connection, follows, arrival.now)
+        return arrival.receipts(connection, follows)
 
-    def _receipt(
-        self,
-        connection: Connection,
-        group: Sequence[Event],
-        new: set[uuid.UUID],
-        view: View,
-        follows: Consequences,
-        now: dt.datetime,
-    ) -> Receipt | XynError:
-        fresh = [event for event in group if event.event_id in new]
-        try:
-            event_ids = _ids(connection, group, fresh)
-        except IdempotencyKeyReusedError as error:
-            return error
-        return Receipt(
-            event_ids=event_ids,
-            duplicate=bool(group) and not fresh,
-            run_ids=[run for event in fresh for run in follows.started_by.get(event.event_id, ())],
-            held=[why for event in fresh for why in follows.held.get(event.event_id, ())],
-            stored=[StoredEvent(event, now, view.revision, None) for event in fresh],
-        )
+    def _take_in_group(
+        self, database: Database, groups: Sequence[Sequence[Event]]
+    ) -> list[Receipt | XynError]:
+        """As :meth:`take_in_each`, in a transaction of its own.
+
+        Where nothing follows, that is the one statement which stores it all.
+        """
+        view = self._active.held
+        if view is not None:
+            arrival = self._arrival(groups, view)
+            if not arrival.loud:
+                with database.autocommit() as connection:
+                    if arrival.store(connection):
+                        return arrival.receipts(connection, Consequences())
+        with database.begin() as connection:
+            return self.take_in_each(connection, groups)
+
+    def _arrival(self, groups: Sequence[Sequence[Event]], view: View) -> "_Arrival":
+        clean = [[self._redacted(event, view.env_id) for event in group] for group in groups]
+        loud = {e.event_id for group in clean for e in group if not _is_quiet(view, e)}
+        return _Arrival(view, self._clock(), clean, loud)
 
     # ── from the platform itself ─────────────────────────────────────────────────────────────
 
@@ -214,7 +215,7 @@ class Intake:
         if not events:
             return
         now = self._clock()
-        clean = [self._redacted(event, event.env_id) for event in events]
+        clean = self._clean_own(events)
         position = event_store.insert_told(connection, clean, _recorded(clean, ()), now=now)
         if position is None:
             return
@@ -234,12 +235,14 @@ class Intake:
         name: str | None = None,
         priority: int = 0,
         run_id: uuid.UUID | None = None,
+        permission: Permission | None = None,
     ) -> uuid.UUID:
         """Start a run by hand and give its id.
 
         With a ``run_id`` of the caller's own (made of an idempotency key) a
-        repeat starts nothing. Raises :class:`NotFoundError`,
-        :class:`NotActiveError` or :class:`InvalidInputsError`.
+        repeat starts nothing. The rules are asked here unless the caller brings
+        what they said. Raises :class:`NotFoundError`, :class:`NotActiveError`,
+        :class:`InvalidInputsError` or ``DeniedError``.
         """
         view, now = self._active.view(connection), self._clock()
         blueprint = view.blueprints.get(blueprint_id)
@@ -263,8 +266,15 @@ class Intake:
             raise InvalidInputsError(
                 str(run.error.get("message", "the inputs do not fit")), details=run.error
             )
-        run = replace(run, name=name or run.name, priority=priority)
+        by_a_person = permission is not None
+        permission = permission or ask_to_start(
+            view.rules, view.rules.principal(actor), blueprint_id, now
+        )
+        if permission.refusal is not None:
+            raise DeniedError(permission.refusal)
+        run = permission.applied(replace(run, name=name or run.name, priority=priority))
         if run_store.insert_runs(connection, [run]):
+            audit.put(connection, permission.entries(now, by_a_person=by_a_person))
             dispatch.enqueue(connection, run.run_id, priority=priority)
             # No event's record names it: it has one of its own from the start (promise P4).
             outbox.put(connection, "run", [run.run_id], now)
@@ -279,12 +289,21 @@ class Intake:
         outbox.put(connection, "event", [event.event_id], now)
         try:
             run = self._run_for(now)(view, key[0], event) if wanted else None
-        except XynError as error:
-            _suppress_paused(connection, key, event, f"cannot be compiled: {error.message}", now)
+        except Exception as error:  # noqa: BLE001 - one that cannot start must not stop the clock
+            reason = why_not_compiled(key[0], error)
+            _suppress_paused(connection, key, event, "invalid", reason, now)
+            self._tell_faults(connection, [reason], now)
             return None
         if run is None:
-            _suppress_paused(connection, key, event, "its triggers are not live here now", now)
+            reason = "its triggers are not live here now"
+            _suppress_paused(connection, key, event, "invalid", reason, now)
             return None
+        permission = ask_to_start(view.rules, view.rules.principal(run.actor), key[0], now)
+        audit.put(connection, permission.entries(now, by_a_person=False))
+        if permission.refusal is not None:
+            _suppress_paused(connection, key, event, "policy", permission.refusal, now)
+            return None
+        run = permission.applied(run)
         told = tell_of(run, event.env_id, now)
         self._save(connection, Consequences(runs=[run]), now)
         storm_store.name_run(connection, key, run.run_id, now=now)
@@ -293,7 +312,26 @@ class Intake:
 
     # ── both ─────────────────────────────────────────────────────────────────────────────────
 
+    def _clean_own(self, events: Sequence[Event]) -> Sequence[Event]:
+        """Take secrets out of the platform's own events; nearly always one look says: none."""
+        said = [[event.event_name, event.data, event.resource] for event in events]
+        bare = all(event.raw is None and event.delivery_id is None for event in events)
+        if bare and self._redactor.value(said) is said:
+            return events
+        return [self._redacted(event, event.env_id) for event in events]
+
     def _redacted(self, event: Event, env_id: str) -> Event:
+        said = [event.event_name, event.delivery_id, event.data, event.resource]
+        if self._redactor.value(said) is said:
+            # Nearly always: one look at everything that is said says that nothing is secret.
+            return replace(
+                event,
+                env_id=env_id,
+                delivery_id=None
+                if event.delivery_id is None
+                else delivery_ids.fitted(event.delivery_id),
+                raw=None if event.raw is None else self._redactor.bytes(event.raw),
+            )
         return replace(
             event,
             env_id=env_id,
@@ -374,20 +412,96 @@ class Intake:
         """Write what follows from events that are stored already, and what is to be recorded."""
         recorded = _recorded(follows.told, follows.runs)
         recorded += (("event", event_id) for event_id in sorted(follows.recorded))
+        asked = []
         if follows.told or recorded:
-            event_store.insert_told(connection, follows.told, recorded, now=now)
+            asked.append(event_store.telling(follows.told, recorded, now=now))
         if follows.runs:
-            run_store.insert_runs(connection, follows.runs)
-            slowed = self._pressure.slowed(connection, now)
-            dispatch.enqueue_many(
-                connection,
-                [
-                    (run.run_id, run.priority - slowed.get(run.blueprint_id, 0))
-                    for run in follows.runs
-                    if run.error is None
-                ],
-            )
+            asked.append(run_store.insertion(follows.runs))
+        awake = [run for run in follows.runs if run.error is None]
+        if awake:
+            starting = (run.blueprint_id for run in awake)
+            slowed = self._pressure.slowed(connection, now, starting)
+            priorities = [run.priority - slowed.get(run.blueprint_id, 0) for run in awake]
+            runs = [run.run_id for run in awake]
+            asked.append(dispatch.waking(list(zip(runs, priorities, strict=True))))
+        send(connection, asked)
         storm_store.suppress(connection, follows.suppressions, now=now)
+        audit.put(connection, follows.audit)
+        self._tell_faults(connection, [each.detail for each in follows.suppressions], now)
+
+    def _tell_faults(
+        self, connection: Connection, details: Iterable[str | None], now: dt.datetime
+    ) -> None:
+        """Say on the node's own pages that events were set aside for a fault of ours."""
+        faults = sorted({each for each in details if each is not None and each.startswith(FAULT)})
+        if faults:
+            message = f"events are kept, and start nothing: {'; '.join(faults)}"
+            condition = Condition("EventsSetAside", True, "Fault", message, now)  # noqa: FBT003 - its status
+            desired.set_condition(connection, condition)
+
+
+@dataclass(slots=True)
+class _Arrival:
+    """What several senders sent, as one picture of the active revision takes it."""
+
+    view: View
+    now: dt.datetime
+    groups: list[list[Event]]
+    loud: set[uuid.UUID]
+    """Those from which something follows."""
+    new: set[uuid.UUID] = field(default_factory=set)
+    """Those that had not come before; known once they are stored."""
+
+    @property
+    def events(self) -> list[Event]:
+        return [event for group in self.groups for event in group]
+
+    def store(self, connection: Connection) -> bool:
+        """Write it, and of what is quiet that it was received; false if the picture is old."""
+        events = self.events
+        stored = event_store.arrive(
+            connection,
+            events,
+            [
+                (received(event, 0, self.now), event.event_id)
+                for event in events
+                if event.event_id not in self.loud
+            ],
+            position=self.view.position,
+            now=self.now,
+        )
+        self.new = set(stored.event_ids)
+        return stored.position == self.view.position
+
+    def receipts(self, connection: Connection, follows: Consequences) -> list[Receipt | XynError]:
+        """Give each sender's answer."""
+        before = self._before(connection)
+        return [self._receipt(group, before, follows) for group in self.groups]
+
+    def _before(self, connection: Connection) -> dict[uuid.UUID, Event]:
+        """What had come before, by the id of what came now; one look for all senders."""
+        repeats = [e for e in self.events if e.event_id not in self.new]
+        keys = {e.event_id: (e.source, str(e.delivery_id), e.delivery_item) for e in repeats}
+        if not keys:
+            return {}
+        known = event_store.find_deliveries(connection, {key[:2] for key in keys.values()})
+        return {event_id: known[key] for event_id, key in keys.items()}
+
+    def _receipt(
+        self, group: Sequence[Event], before: Mapping[uuid.UUID, Event], follows: Consequences
+    ) -> Receipt | XynError:
+        fresh = [event for event in group if event.event_id in self.new]
+        try:
+            event_ids = _ids(group, before)
+        except IdempotencyKeyReusedError as error:
+            return error
+        return Receipt(
+            event_ids=event_ids,
+            duplicate=bool(group) and not fresh,
+            run_ids=[run for event in fresh for run in follows.started_by.get(event.event_id, ())],
+            held=[why for event in fresh for why in follows.held.get(event.event_id, ())],
+            stored=[StoredEvent(event, self.now, self.view.revision, None) for event in fresh],
+        )
 
 
 def _is_quiet(view: View, event: Event) -> bool:
@@ -408,38 +522,29 @@ def _recorded(told: Iterable[Event], runs: Iterable[NewRun]) -> list[tuple[str, 
 
 
 def _suppress_paused(
-    connection: Connection, key: Key, event: Event, detail: str, now: dt.datetime
+    connection: Connection, key: Key, event: Event, why: Reason, detail: str, now: dt.datetime
 ) -> None:
     suppression = Suppression(
         event_id=event.event_id,
         blueprint_id=key[0],
         trigger_index=key[1],
-        reason="invalid",
+        reason=why,
         key=key[2],
         detail=detail,
     )
     storm_store.suppress(connection, [suppression], now=now)
 
 
-def _ids(connection: Connection, given: Sequence[Event], fresh: Sequence[Event]) -> list[uuid.UUID]:
-    """Give the id of each event; for one that came before, the id it has had since then."""
-    new = {event.event_id for event in fresh}
-    known: dict[tuple[str, str], dict[int, Event]] = {}
+def _ids(given: Sequence[Event], before: Mapping[uuid.UUID, Event]) -> list[uuid.UUID]:
+    """Give the id of each event; for one that came ``before``, the id it has had since then."""
     found = []
     for event in given:
-        if event.event_id in new or event.delivery_id is None:
-            found.append(event.event_id)
-            continue
-        key = (event.source, event.delivery_id)
-        if key not in known:
-            rows = event_store.find_delivery(connection, *key)
-            known[key] = {row.delivery_item: row for row, _ in rows}
-        before = known[key][event.delivery_item]
-        if event.source == "api" and _content(before) != _content(event):
+        known = before.get(event.event_id, event)
+        if event.source == "api" and _content(known) != _content(event):
             raise IdempotencyKeyReusedError(
                 "this Idempotency-Key came before, with another event: take a new key for it"
             )
-        found.append(before.event_id)
+        found.append(known.event_id)
     return found
 
 

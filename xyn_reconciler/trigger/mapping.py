@@ -29,7 +29,7 @@ from xyn_reconciler.desired.expression import (
 from xyn_reconciler.desired.values import JSON, ExpressionError, text
 from xyn_reconciler.model.errors import InvalidError
 from xyn_reconciler.model.event import Event
-from xyn_reconciler.model.redaction import SENSITIVE_HEADERS
+from xyn_reconciler.model.redaction import is_sensitive_header
 from xyn_reconciler.trigger import delivery_ids, event_names, json_body, redact
 
 MAX_ITEMS: Final = 10_000
@@ -152,7 +152,7 @@ def _open_headers(source: Mapping[str, Any], headers: Mapping[str, str]) -> dict
     return {
         name.lower(): value
         for name, value in headers.items()
-        if name.lower() not in SENSITIVE_HEADERS and name.lower() != own
+        if not is_sensitive_header(name) and name.lower() != own
     }
 
 

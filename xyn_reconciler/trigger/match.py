@@ -13,11 +13,17 @@ there, for the same reason.
 """
 
 import datetime as dt
+import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self
 
-from xyn_reconciler.desired.expression import Template, parse_expression, render_value
+from xyn_reconciler.desired.expression import (
+    Template,
+    parse_expression,
+    references,
+    render_value,
+)
 from xyn_reconciler.desired.values import JSON, ExpressionError, Undefined, equal, step_into, text
 from xyn_reconciler.model.blueprint import SCHEDULE_EVENT
 from xyn_reconciler.model.event import Event
@@ -29,6 +35,8 @@ MAX_HOPS: Final = 20
 
 SCHEDULE: Final = "schedule"
 """The ``source`` of events that schedules emit; nothing outside can have it."""
+
+logger = logging.getLogger(__name__)
 
 LONGEST_DEBOUNCE: Final = 10
 """Without ``at_most`` a debounced key starts its run after so many times its ``quiet``."""
@@ -88,6 +96,8 @@ class Match:
     trigger_index: int
     calm: Window | Pause | None = None
     """What may keep the run from starting now."""
+    fault: str | None = None
+    """Why nobody knows whether it fits: a fault of our own, by its kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +171,13 @@ class MatchIndex:
                     del shelf[name]
             if document is None:
                 continue
-            new = blueprints[blueprint_id] = _blueprint(document, self.node)
+            try:
+                new = _blueprint(document, self.node)
+            except Exception:
+                # Nobody can say what it waits for; the others must not wait for that.
+                logger.exception("%s cannot be matched with events", blueprint_id)
+                continue
+            blueprints[blueprint_id] = new
             for trigger in new.triggers if new.live else ():
                 shelf, name = _shelf(trigger, exact, prefixes)
                 shelf[name] = (*shelf.get(name, ()), trigger)
@@ -188,9 +204,11 @@ class MatchIndex:
         envelope, node = event.envelope(), self.node.as_root()
         found: dict[str, Match] = {}
         for trigger in sorted(candidates, key=lambda each: (each.blueprint_id, each.index)):
-            if trigger.blueprint_id not in found and _judge(trigger, envelope, node).matched:
-                calm = _calm(trigger, {"event": envelope, "node": node})
-                found[trigger.blueprint_id] = Match(trigger.blueprint_id, trigger.index, calm)
+            if trigger.blueprint_id in found:
+                continue
+            match = _matched(trigger, envelope, node)
+            if match is not None:
+                found[trigger.blueprint_id] = match
         return list(found.values())
 
     def _of_slot(self, event: Event) -> Iterable[_Trigger]:
@@ -223,8 +241,10 @@ class MatchIndex:
                 *blueprint.triggers,
                 *(each for each in blueprint.scheduled if each.index in own),
             ):
-                told = _judge(trigger, envelope, node)
-                if told.matched and not blueprint.live:
+                told = _explained(trigger, envelope, node)
+                if told.condition == "when":
+                    told = _with_values(told, trigger, {"event": envelope, "node": node})
+                elif told.matched and not blueprint.live:
                     told = _not_live(trigger, blueprint, self.node)
                 elif told.matched and event.hops >= MAX_HOPS:
                     told = _too_far(trigger, event)
@@ -240,6 +260,26 @@ def names_node(nodes: Sequence[str] | None, node: NodeView) -> bool:
         name.removeprefix("label:") in node.labels if name.startswith("label:") else name == node.id
         for name in nodes
     )
+
+
+def _matched(trigger: _Trigger, envelope: dict[str, JSON], node: dict[str, JSON]) -> Match | None:
+    """Give the match; where our own fault keeps it from being judged, that is said in it."""
+    try:
+        if not _judge(trigger, envelope, node).matched:
+            return None
+        calm = _calm(trigger, {"event": envelope, "node": node})
+    except Exception as error:
+        logger.exception("%s cannot be matched with an event", trigger.blueprint_id)
+        return Match(trigger.blueprint_id, trigger.index, fault=type(error).__name__)
+    return Match(trigger.blueprint_id, trigger.index, calm)
+
+
+def _explained(trigger: _Trigger, envelope: dict[str, JSON], node: dict[str, JSON]) -> Explanation:
+    try:
+        return _judge(trigger, envelope, node)
+    except Exception as error:  # noqa: BLE001 - the log has it from when the event came
+        reason = f"Xyn itself failed here ({type(error).__name__})"
+        return trigger.failed("fault", None, None, reason)
 
 
 def _blueprint(document: Mapping[str, Any], node: NodeView) -> _Blueprint:
@@ -275,7 +315,7 @@ def _trigger(blueprint_id: str, index: int, document: Mapping[str, Any]) -> _Tri
     return _Trigger(
         blueprint_id,
         index,
-        document.get("event_type") or SCHEDULE_EVENT,
+        str(document.get("event_type") or SCHEDULE_EVENT),
         tuple(
             (path, tuple(value) if isinstance(value, list) else (value,))
             for path, value in (document.get("match") or {}).items()
@@ -359,6 +399,21 @@ def _judge_when(trigger: _Trigger, scope: dict[str, JSON]) -> Explanation:
     if said:
         return Explanation(trigger.blueprint_id, trigger.index)
     return trigger.failed("when", trigger.when_text, said, "the expression is not true")
+
+
+def _with_values(told: Explanation, trigger: _Trigger, scope: dict[str, JSON]) -> Explanation:
+    """Say what the names in a ``when`` that failed stand for; without any, what it came to."""
+    if not isinstance(trigger.when, Template):
+        return told
+    values = {}
+    for name in references(trigger.when):
+        value: JSON | Undefined = scope.get(name.root)
+        for part in name.path:
+            if not isinstance(value, Undefined):
+                value = step_into(value, part)
+        if not isinstance(value, Undefined):
+            values[".".join([name.root, *map(str, name.path)])] = value
+    return replace(told, found=values or told.found)
 
 
 def _fits_type(event_type: str, name: str) -> bool:

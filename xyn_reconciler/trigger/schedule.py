@@ -2,9 +2,10 @@
 
 The node calls :meth:`Clockwork.tick` every second, with the transaction's
 connection. A schedule is a row that follows the applied documents. A slot that
-fires is an event with the delivery id ``<blueprint>/<trigger>/<slot>``, written in
-the transaction that moves the row on: the unique index on deliveries keeps it from
-firing twice, over restarts, several processes and a rebuilt database.
+fires is an event with the delivery id ``<node>/<blueprint>/<trigger>/<slot>``, written
+in the transaction that moves the row on: the unique index on deliveries keeps it from
+firing twice, over restarts, several processes and a rebuilt database. The node stands
+in it because ``nodes:`` may name several, and each has the others' events in its index.
 
 The traps: a new schedule starts from the moment at which its revision was applied,
 not from when its file was written; and a clock that is put back must neither fire
@@ -47,8 +48,10 @@ class Clockwork:
 
     def tick(self, connection: Connection, now: dt.datetime) -> int:
         """Fire what is due at ``now``, in the caller's transaction; how many events and runs."""
-        _follow(connection, self._live(self._intake.view(connection)), now)
-        fired = self._fire(connection, now) + self._start_quiet(connection, now)
+        view = self._intake.view(connection)
+        node_id = view.index.node.id
+        _follow(connection, self._live(view), node_id, now)
+        fired = self._fire(connection, node_id, now) + self._start_quiet(connection, now)
         storm_store.forget_ended(connection, now=now)
         return fired
 
@@ -57,7 +60,7 @@ class Clockwork:
             self._wanted = view.position, live_schedules(view)
         return self._wanted[1]
 
-    def _fire(self, connection: Connection, now: dt.datetime) -> int:
+    def _fire(self, connection: Connection, node_id: str, now: dt.datetime) -> int:
         fired = 0
         for waiting in store.due_schedules(
             connection, now=now, ahead=now + cron.LATE, limit=AT_ONCE
@@ -65,15 +68,15 @@ class Clockwork:
             schedule = waiting.schedule
             found = _due(waiting, now)
             if found.passed_over:
-                logger.warning("%s: missed slots do not fire", _prefix(schedule).rstrip("/"))
-            events = [self._event(schedule, slot) for slot in found.slots]
+                logger.warning("%s/%d: missed slots do not fire", *_place(schedule))
+            events = [self._event(schedule, node_id, slot) for slot in found.slots]
             if events:
                 self._intake.take_in_each(connection, [events])
             store.save_looked(connection, schedule, looked_until=now, next_at=_next(schedule, now))
             fired += len(events)
         return fired
 
-    def _event(self, schedule: Schedule, slot: dt.datetime) -> Event:
+    def _event(self, schedule: Schedule, node_id: str, slot: dt.datetime) -> Event:
         event_id = self._new_id()
         return Event(
             event_id=event_id,
@@ -91,7 +94,7 @@ class Clockwork:
                 "timezone": schedule.timezone,
             },
             source=SCHEDULE,
-            delivery_id=f"{_prefix(schedule)}{slot:%Y-%m-%dT%H:%M:%SZ}",
+            delivery_id=f"{_prefix(node_id, schedule)}{slot:%Y-%m-%dT%H:%M:%SZ}",
         )
 
     def _start_quiet(self, connection: Connection, now: dt.datetime) -> int:
@@ -129,17 +132,19 @@ def live_schedules(view: View) -> frozenset[Schedule]:
     )
 
 
-def _follow(connection: Connection, wanted: frozenset[Schedule], now: dt.datetime) -> None:
+def _follow(
+    connection: Connection, wanted: frozenset[Schedule], node_id: str, now: dt.datetime
+) -> None:
     """Make the rows what the active revision says; one that stays keeps its place in time."""
     if wanted == set(store.all_schedules(connection)):
         return
     store.lock_schedules(connection)
     there = set(store.all_schedules(connection))
-    store.remove_schedules(connection, sorted(there - wanted, key=_prefix))
+    store.remove_schedules(connection, sorted(there - wanted, key=_place))
     began = store.applied_at(connection) or now
-    for schedule in sorted(wanted - there, key=_prefix):
+    for schedule in sorted(wanted - there, key=_place):
         # After a rebuild the events say what fired; what passed since then was missed.
-        fired = store.last_slot_fired(connection, _prefix(schedule))
+        fired = store.last_slot_fired(connection, _prefix(node_id, schedule))
         since = began if fired is None else max(began, fired)
         store.add_schedule(connection, schedule, looked_until=since, next_at=_next(schedule, since))
 
@@ -155,5 +160,9 @@ def _next(schedule: Schedule, after: dt.datetime) -> dt.datetime | None:
     return next(iter(cron.next_slots(schedule.cron, schedule.timezone, after, 1)), None)
 
 
-def _prefix(schedule: Schedule) -> str:
-    return f"{schedule.blueprint_id}/{schedule.trigger_index}/"
+def _place(schedule: Schedule) -> tuple[str, int]:
+    return schedule.blueprint_id, schedule.trigger_index
+
+
+def _prefix(node_id: str, schedule: Schedule) -> str:
+    return f"{node_id}/{schedule.blueprint_id}/{schedule.trigger_index}/"

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from tests.integration.run.engine_bench import Bench, Tool
+from tests.trigger_world import World, event
 from xyn_reconciler.action.context import ActionContext
+from xyn_reconciler.service.explain import explain
 from xyn_reconciler.store import runs
 
 GATE = {"id": "ok", "kind": "gate", "mode": "manual"}
@@ -79,7 +81,7 @@ def test_a_slot_is_freed_on_every_ending(
             runs.request_cancel(connection, first, by="ada", now=bench.now())
     if ending == "broken":
         with monkeypatch.context() as broken:
-            broken.setattr("xyn_reconciler.run.shift.decide", lambda *_, **__: 1 / 0)
+            broken.setattr("xyn_reconciler.run.turn.decide", lambda *_, **__: 1 / 0)
             advance_all(bench, first)
     else:
         advance_all(bench, first)
@@ -124,6 +126,30 @@ def test_skip_ends_the_run_and_says_which_one_has_the_slot(bench: Bench) -> None
     assert str(first) in skipped.error["message"]
     assert "run.cancelled" in bench.told(second)
     assert {str(step.status) for step in bench.steps(second).values()} == {"skipped"}
+
+
+@pytest.mark.parametrize("on_conflict", ["skip", "fail"])
+def test_explain_says_of_the_event_that_its_run_was_turned_away(
+    bench: Bench, on_conflict: str
+) -> None:
+    world = World(bench.database)
+    world.activate(
+        limited(on_conflict) | {"id": "bp.one", "triggers": [{"event_type": "checkmk.alert"}]}
+    )
+    first, second = world.take_in(event()), world.take_in(event())
+    advance_all(bench, *first.run_ids, *second.run_ids)
+
+    with bench.database.connect() as connection:
+        view = world.intake.view(connection)
+        (began,), (refused,) = [
+            explain(connection, view, event(event_id=receipt.event_ids[0]))
+            for receipt in (first, second)
+        ]
+
+    assert (began.outcome, began.run_id) == ("started", first.run_ids[0])
+    assert (refused.outcome, refused.condition) == ("suppressed", "concurrency")
+    assert str(first.run_ids[0]) in refused.reason
+    assert refused.run_id == second.run_ids[0]
 
 
 def test_fail_ends_the_run_as_failed(bench: Bench) -> None:

@@ -303,7 +303,7 @@ def test_a_fault_of_our_own_fails_the_run_instead_of_coming_again(
 ) -> None:
     run_id = bench.start({"plan": [{"id": "one", "kind": "transform"}]})
     worker = bench.worker()
-    monkeypatch.setattr("xyn_reconciler.run.shift.decide", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("xyn_reconciler.run.turn.decide", lambda *_, **__: 1 / 0)
 
     worker.advance(run_id)
 

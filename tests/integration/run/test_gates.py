@@ -2,7 +2,7 @@
 
 import datetime as dt
 import uuid
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -77,6 +77,33 @@ def test_whoever_caused_the_run_may_not_approve_it_but_may_stop_it(bench: Bench)
 
     assert refusal(bench, run_id, "approved", cause) == "not_an_approver"
     assert bench.decide(run_id, "ok", "rejected", cause)
+
+
+def test_a_gate_that_says_nothing_asks_one_operator_who_may_be_the_cause_and_has_no_end(
+    bench: Bench,
+) -> None:
+    run_id = waiting(bench, retry={"max_attempts": 3})
+    with bench.database.begin() as connection:
+        asked = gates.list_gates(connection, limit=1)[0]
+
+    assert (asked.min, asked.from_any_of, asked.allow_self) == (1, ["role:Operator"], True)
+    assert asked.expires_at is None
+    assert refusal(bench, run_id, "approved", BOB) == "not_an_approver"
+    assert bench.decide(run_id, "ok", "approved", Principal("operator", roles=ADA.roles))
+    bench.worker().advance(run_id)
+    outputs = {"decision": "approved", "approvers": ["operator"], "comment": None, "form": None}
+    assert bench.steps(run_id)["ok"].outputs == outputs
+
+
+@pytest.mark.parametrize("kind", ["agent", "service"])
+def test_only_people_approve_and_anybody_who_is_asked_may_reject(
+    bench: Bench, kind: Literal["agent", "service"]
+) -> None:
+    bot = Principal("bot", kind=kind, roles=ADA.roles)
+    run_id = waiting(bench)
+
+    assert refusal(bench, run_id, "approved", bot) == "not_an_approver"
+    assert bench.decide(run_id, "ok", "rejected", bot)
 
 
 def test_an_approval_names_what_it_lets_through(bench: Bench) -> None:

@@ -14,10 +14,14 @@ from xyn_reconciler.action.context import ActionContext
 from xyn_reconciler.model.dto import RunDto
 from xyn_reconciler.model.errors import ConflictError, PermanentError
 from xyn_reconciler.model.principal import OPERATOR
+from xyn_reconciler.model.redaction import Redactor
+from xyn_reconciler.run.compile import compile_run
 from xyn_reconciler.run.rerun import UnknownStepError
 from xyn_reconciler.service.context import Context
 from xyn_reconciler.service.runs import rerun_run
+from xyn_reconciler.store import desired
 from xyn_reconciler.store.git import MAIN, Repository
+from xyn_reconciler.trigger.intake import Intake
 
 KEY = "for {{ run.run_id }}"
 PATH = "blueprints/test.yaml"
@@ -46,10 +50,12 @@ def repository(tmp_path: Path) -> Repository:
 
 
 def again(bench: Bench, run: RunDto, repository: Repository, **more: Any) -> RunDto:  # noqa: ANN401 - arguments of rerun_run
+    with bench.database.begin() as connection:
+        desired.ensure_node(connection, "seed")
     context = SimpleNamespace(
         database=bench.database,
         clock=bench.now,
-        intake=SimpleNamespace(emit=bench.emit),
+        intake=Intake(compile_run, Redactor([]), clock=bench.now),
         repository=repository,
     )
     new = rerun_run(cast("Context", context), OPERATOR, run.run_id, correlation_id="c2", **more)

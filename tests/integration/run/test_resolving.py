@@ -2,12 +2,15 @@
 
 import datetime as dt
 import uuid
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from tests.integration.run.engine_bench import Bench, Tool
+from xyn_reconciler.action.context import ActionContext
+from xyn_reconciler.model.errors import TemporaryError
 from xyn_reconciler.model.principal import Principal
 from xyn_reconciler.store import gates, runs
 
@@ -16,9 +19,14 @@ def act(key: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - keys of a st
     return {"id": key, "kind": "action_task", "action": "demo.act", "with": {}, **more}
 
 
-def interrupted(bench: Bench, step: dict[str, Any], *then: dict[str, Any]) -> uuid.UUID:
+def interrupted(
+    bench: Bench,
+    step: dict[str, Any],
+    *then: dict[str, Any],
+    run: Callable[..., dict[str, Any]] = lambda *_: {"by": "the second try"},
+) -> uuid.UUID:
     """A run whose worker died under its first step."""
-    bench.actions["demo.act"] = Tool("demo.act", lambda *_: {"by": "the second try"})
+    bench.actions["demo.act"] = Tool("demo.act", run)
     run_id = bench.start({"plan": [step, *then]})
     with bench.database.begin() as connection:
         died = (
@@ -75,6 +83,47 @@ def test_a_step_that_asks_nobody_takes_no_word(bench: Bench) -> None:
 
     assert bench.shown(run_id).status == "completed"
     assert not resolve(bench, run_id, "one", "retry")
+
+
+def test_an_interruption_uses_up_no_attempt(bench: Bench) -> None:
+    errors = iter([TemporaryError("connection", "gone"), None])
+
+    def flaky(_inputs: Mapping[str, Any], _context: ActionContext) -> dict[str, Any]:
+        error = next(errors)
+        if error is not None:
+            raise error
+        return {}
+
+    retry = {"max_attempts": 2, "delay": "1m"}
+    run_id = interrupted(bench, act("one", idempotency_key="k", retry=retry), run=flaky)
+    bench.late = dt.timedelta(minutes=2)
+    bench.worker().advance(run_id)
+
+    assert bench.shown(run_id).status == "completed"
+    assert bench.steps(run_id)["one"].attempt == 3
+
+
+def test_a_step_that_ends_clears_what_is_held_against_another(bench: Bench) -> None:
+    bench.actions["demo.act"] = Tool("demo.act", lambda *_: {})
+    plan = [act("one", needs=[], idempotency_key="k"), {"id": "two", "kind": "transform"}]
+    run_id = bench.start({"plan": [*plan, act("three", needs=[])]})
+    with bench.database.begin() as connection:
+        died_twice = (
+            "UPDATE steps SET status = 'waiting', wait_reason = 'retry', attempt = 2,"
+            " interruptions = 2, available_at = now() + interval '1 h'"
+            " WHERE run_id = :run AND key = 'one'"
+        )
+        connection.execute(text(died_twice), {"run": run_id})
+        taken_up = "UPDATE runs SET status = 'waiting', started_at = now() WHERE run_id = :run"
+        connection.execute(text(taken_up), {"run": run_id})
+
+    bench.worker().advance(run_id)
+
+    with bench.database.begin() as connection:
+        held_against = "SELECT interruptions FROM steps WHERE run_id = :run AND key = 'one'"
+        found = connection.execute(text(held_against), {"run": run_id}).scalar_one()
+    assert bench.steps(run_id)["three"].status == "completed"
+    assert found == 0
 
 
 def test_a_get_request_is_taken_up_again_and_a_post_asks(bench: Bench) -> None:

@@ -402,6 +402,27 @@ def test_a_gate_of_vars_and_defaults_takes_vars_and_no_defaults(bench: Bench) ->
     assert gate.expires_at is None
 
 
+def test_vars_are_rendered_once_and_one_without_a_value_fails_only_who_asks(bench: Bench) -> None:
+    document = {
+        "inputs": {"host": {"type": "string"}},
+        "vars": {
+            "url": "https://{{ inputs.host }}/",
+            "list": "{{ [1, 2] }}",
+            "none": "{{ event.data.nothing }}",
+        },
+        "plan": [
+            transform("a", set={"url": "{{ vars.url }}", "list": "{{ vars.list }}"}),
+            transform("b", set={"x": "{{ vars.none }}"}),
+        ],
+    }
+
+    run = bench.run(document, {"host": "{{ node.id }}"})
+
+    outputs = {"url": "https://{{ node.id }}/", "list": [1, 2]}
+    assert bench.steps(run.run_id)["a"].outputs == outputs
+    assert statuses(bench, run) == {"a": "completed", "b": "failed"}
+
+
 def test_a_value_that_is_one_expression_keeps_its_type(bench: Bench) -> None:
     step = transform("a", set={"whole": "{{ [1, 2] }}", "part": "n {{ [1, 2] }}"})
 

@@ -1,5 +1,6 @@
 """Steps that are another blueprint's run."""
 
+import datetime as dt
 import uuid
 from typing import Any
 
@@ -59,6 +60,19 @@ def test_a_step_waits_for_the_run_it_starts_and_has_its_outputs(bench: Bench) ->
     assert bench.steps(run.run_id)["sub"].outputs["run_id"] == str(child_id)
 
 
+def test_a_run_and_the_run_it_started_name_each_other(bench: Bench) -> None:
+    waiting = bench.run({"plan": [call()]})
+    other = bench.run({"plan": [call()]})
+
+    with bench.database.begin() as connection:
+        (child,) = runs.list_runs(connection, limit=9, parent_run_id=waiting.run_id)
+
+    assert [child.run_id] == children(bench, waiting.run_id)
+    assert child.parent_run_id == waiting.run_id
+    assert child.parent_step_id == bench.steps(waiting.run_id)["sub"].step_id
+    assert (waiting.parent_run_id, other.parent_run_id) == (None, None)
+
+
 def test_the_end_of_a_run_wakes_the_one_that_waits_for_it(bench: Bench) -> None:
     waiting = bench.run({"plan": [call()]})
     (child_id,) = children(bench, waiting.run_id)
@@ -91,6 +105,54 @@ def test_a_run_that_fails_fails_the_step_that_waits_for_it(bench: Bench) -> None
     assert run.error is not None
     assert (run.status, run.error["code"]) == ("failed", "sub_run_failed")
     assert run.error["details"]["error"]["code"] == "rejected"
+
+
+def test_a_run_that_takes_longer_than_its_step_may_is_cancelled_and_tried_again(
+    bench: Bench,
+) -> None:
+    retry = {"max_attempts": 2, "delay": "1m"}
+    waiting = bench.run({"plan": [call(timeout="10m", retry=retry)]})
+    (first,) = children(bench, waiting.run_id)
+    bench.worker().advance(first)
+
+    bench.late = dt.timedelta(minutes=9)
+    bench.worker().advance(waiting.run_id)
+    early = bench.shown(waiting.run_id)
+    bench.late = dt.timedelta(minutes=10, seconds=5)
+    with bench.database.begin() as connection:
+        due = runs.due(connection, now=bench.now(), limit=10)
+    bench.worker().advance(waiting.run_id)
+    bench.worker().advance(first)
+    retried = bench.shown(waiting.run_id)
+    bench.late = dt.timedelta(minutes=12)
+    bench.worker().advance(waiting.run_id)
+    second = next(one for one in children(bench, waiting.run_id) if one != first)
+    finish(bench, second)
+    bench.worker().advance(waiting.run_id)
+
+    assert due == [waiting.run_id]
+    assert (early.wait_reason, retried.wait_reason) == ("run", "retry")
+    assert bench.shown(first).status == "cancelled"
+    assert bench.shown(waiting.run_id).status == "completed"
+
+
+def test_a_failure_within_runs_within_runs_is_told_once(bench: Bench) -> None:
+    broken = {"id": "a", "kind": "transform", "set": {"x": "{{ inputs.n.nope }}"}}
+    bench.blueprints["bp.child"] = {**CHILD, "plan": [broken]}
+    bench.blueprints["bp.middle"] = {"id": "bp.middle", "plan": [call()]}
+    outer = bench.run({"plan": [call(given={"blueprint": "bp.middle"})]})
+    (middle,) = children(bench, outer.run_id)
+    bench.worker().advance(middle)
+    (inner,) = children(bench, middle)
+
+    for run_id in (inner, middle, outer.run_id):
+        bench.worker().advance(run_id)
+
+    error = bench.shown(outer.run_id).error
+    assert error is not None
+    assert error["message"].startswith(f"run {middle} ended failed: ")
+    assert str(inner) not in error["message"]
+    assert error["details"]["error"]["code"] == "undefined_value"
 
 
 def test_every_item_of_a_foreach_waits_for_a_run_of_its_own(bench: Bench) -> None:

@@ -5,9 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from sqlalchemy.event import listen
 
 from tests.trigger_world import DISK, NOW, World, event, on
 from xyn_reconciler.model.errors import NotFoundError
+from xyn_reconciler.model.event import Event
 from xyn_reconciler.model.internal_events import GitPushed, RunCompleted, internal_event
 from xyn_reconciler.store import events
 from xyn_reconciler.store.database import Database
@@ -104,6 +106,25 @@ def test_parallel_copies_make_one_event_with_one_id(world: World) -> None:
     assert len({tuple(receipt.event_ids) for receipt in receipts}) == 1
     assert [receipt.duplicate for receipt in receipts].count(False) == 1
     assert world.ask("SELECT count(*) FROM runs") == [(2,)]
+
+
+def test_one_look_finds_all_the_repeats_that_come_together_and_reads_no_body(world: World) -> None:
+    def deliveries() -> list[list[Event]]:
+        return [[event(delivery_id=f"{n}", source="github", raw=b"{}")] for n in range(30)]
+
+    asked: list[str] = []
+    with world.database.begin() as connection:
+        first = world.intake.take_in_each(connection, deliveries())
+    with world.database.begin() as connection:
+        listen(connection, "before_cursor_execute", lambda *given: asked.append(given[2]))
+        again = world.intake.take_in_each(connection, deliveries())
+
+    answers = [answer for answer in again if isinstance(answer, Receipt) and answer.duplicate]
+    assert [each.event_ids for each in answers] == [
+        each.event_ids for each in first if isinstance(each, Receipt)
+    ]
+    (look,) = [statement for statement in asked if "delivery_id" in statement]
+    assert "events.raw" not in look
 
 
 def test_another_source_may_use_the_same_delivery_id(world: World) -> None:

@@ -40,7 +40,7 @@ def test_a_slot_is_an_event_and_starts_its_run(world: World) -> None:
         "SELECT event_name, delivery_id, actor, data FROM events WHERE source = 'schedule'"
     )
     assert (name, actor) == ("xyn.schedule.fired", "system")
-    assert delivery == "bp.sweep/0/2026-01-02T03:10:00Z"
+    assert delivery == "seed/bp.sweep/0/2026-01-02T03:10:00Z"
     assert data == {
         "blueprint_id": "bp.sweep",
         "trigger": 0,
@@ -269,6 +269,25 @@ def test_after_a_rebuild_slots_that_fired_stay_fired(world: World) -> None:
     assert fired == ["02 03:10", "02 03:20"]
     assert slots(world) == [*fired, "02 03:30"]
     assert runs(world) == 3
+
+
+def test_slots_that_another_node_fired_are_not_this_nodes(world: World) -> None:
+    """In a fleet ``nodes: [seed, other]`` fires on both, and each knows the other's events."""
+    both = scheduled(missed="all") | {"nodes": ["seed", "other"]}
+    world.activate(both, settings={"id": "other", "primary": False})
+    world.tick()
+    world.tick(minutes=26)  # as if it had come from the other node's records
+    theirs = slots(world)
+
+    world.now -= dt.timedelta(minutes=26)
+    with world.database.begin() as connection:
+        connection.execute(text("DELETE FROM schedules"))
+    world.activate(both)
+    world.tick()
+    world.tick(minutes=26)
+
+    assert theirs == ["02 03:10", "02 03:20", "02 03:30"]
+    assert slots(world) == sorted([*theirs, *theirs])
 
 
 def test_a_slot_cannot_be_sent_from_outside(world: World) -> None:

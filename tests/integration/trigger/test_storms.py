@@ -155,7 +155,8 @@ def test_explain_says_of_every_blueprint_what_became_of_an_event(world: World) -
         "checkmk.other",
         "checkmk.alert",
     )
-    assert (told["bp.when"].expected, told["bp.when"].found) == ("event.data.age > 60", False)
+    when = told["bp.when"]
+    assert (when.expected, when.found) == ("event.data.age > 60", {"event.data.age": 5})
     assert told["bp.clock"].condition == "schedule"
     refused = explained(world, ok.event_ids[0])["bp.disk"]
     assert (refused.condition, refused.expected, refused.found) == (

@@ -221,3 +221,37 @@ def test_a_redact_path_goes_through_lists_without_saying_so() -> None:
     (event,) = mapped(ALERTS | {"redact": ["data.users.mail"]}, {"users": [{"mail": "a@b.c"}]})
 
     assert event.data == {"users": [{"mail": "[redacted]"}]}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Authorization",
+        "Proxy-Authorization",
+        "Cookie",
+        "X-Slack-Signature",
+        "X-Shopify-Hmac-Sha256",
+        "X-Amz-Security-Token",
+        "X-Hook-Secret",
+        "X-Vendor-ApiKey",
+        "X-Camera",
+    ],
+)
+def test_no_expression_reaches_a_header_that_carries_a_credential(name: str) -> None:
+    source = {
+        "id": "any",
+        "verify": {"scheme": "hmac", "secret_refs": ["env/S"], "header": "X-Camera"},
+        "event_type": "any.note",
+        "data": {"headers": "{{ headers }}"},
+    }
+
+    (event,) = map_delivery(
+        source,
+        Delivery({name: "hunter2", "X-Event-Key": "open"}, b"{}"),
+        env_id="local",
+        correlation_id="c",
+        now=NOW,
+        new_id=uuid.uuid4,
+    )
+
+    assert event.data == {"headers": {"x-event-key": "open"}}

@@ -152,6 +152,23 @@ def test_explain_names_the_first_condition_that_failed_with_both_values() -> Non
     assert fits.matched
 
 
+def test_explain_says_what_the_names_in_a_when_stand_for() -> None:
+    trigger = {
+        "event_type": "checkmk.alert",
+        "when": "event.data.age > 60 and node.stage == 'dev' and event.data.gone is not defined",
+    }
+    constant = {"event_type": "checkmk.alert", "when": "1 == 2"}
+
+    (told,) = MatchIndex.build([blueprint(trigger)], NODE).explain(event(age=5))
+    (failed,) = MatchIndex.build([blueprint(trigger)], NODE).explain(event(age="old"))
+    (never,) = MatchIndex.build([blueprint(constant)], NODE).explain(event())
+
+    assert told.condition == "when"
+    assert told.found == {"event.data.age": 5, "node.stage": "dev"}
+    assert failed.found == {"event.data.age": "old", "node.stage": "dev"}
+    assert (never.condition, never.found) == ("when", False)
+
+
 @pytest.mark.parametrize(
     ("nodes", "node", "live"),
     [

@@ -158,6 +158,15 @@ def test_a_cloud_event_in_either_mode_is_the_same_event() -> None:
         assert event.data == data
 
 
+def test_binary_data_of_a_structured_cloud_event_is_not_lost() -> None:
+    (event,) = mapped(
+        "cloud-events",
+        {"specversion": "1.0", "id": "1", "source": "/s", "type": "t", "data_base64": "AAE="},
+    )
+
+    assert event.data == {"value": "AAE="}
+
+
 def test_whatever_sends_json_may_name_its_event() -> None:
     (named,) = mapped("generic", {"host": "a"}, {"X-Event": "disk.full", "Idempotency-Key": "k"})
     (plain,) = mapped("generic", [1])

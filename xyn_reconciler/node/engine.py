@@ -1,0 +1,61 @@
+"""What a process needs to take in events and to advance runs: database, artifacts, intake, secrets.
+
+The worker process opens this and no more: no repository, no reconciler, none of
+their libraries (an idle worker is to be small, ``docs/benchmarks.md``).
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from xyn_reconciler.model.redaction import Redactor
+from xyn_reconciler.node.home import Home
+from xyn_reconciler.run.compile import compile_run
+from xyn_reconciler.store import artifact_rows, desired
+from xyn_reconciler.store.artifacts import ArtifactStore
+from xyn_reconciler.store.database import Database
+from xyn_reconciler.trigger.intake import Intake
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """The stores of a home, opened."""
+
+    database: Database
+    artifacts: ArtifactStore
+    intake: Intake
+    redactor: Redactor
+    secret: Callable[[str], str | None]
+
+
+@contextmanager
+def open_engine(
+    place: Home, database_url: str, environment: Mapping[str, str] = os.environ
+) -> Iterator[Engine]:
+    """Open what is there; ``up`` has prepared it. Closed with the context."""
+    redactor = Redactor.from_environment(environment)
+    with Database(database_url) as database:
+        yield Engine(
+            database=database,
+            artifacts=ArtifactStore(place.artifacts, room=lambda: _room(database)),
+            intake=Intake(compile_run, redactor),
+            redactor=redactor,
+            secret=lambda reference: resolve_secret(reference, environment),
+        )
+
+
+def _room(database: Database) -> int:
+    """How many more bytes the artifact store may hold (seed 38.1)."""
+    with database.read() as connection:
+        limits = desired.read_node(connection).settings["limits"]
+        return int(limits["artifact_quota"]) - artifact_rows.stored_bytes(connection)
+
+
+def resolve_secret(reference: str, environment: Mapping[str, str]) -> str | None:
+    """Give the value of ``env/NAME``.
+
+    ``None`` where the variable is not set, or for another kind.
+    """
+    kind, _, name = reference.partition("/")
+    return environment.get(name) if kind == "env" else None
