@@ -19,6 +19,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from werkzeug.datastructures import Headers
+from werkzeug.wrappers import Request
 
 from xyn_reconciler.model.errors import InvalidError
 
@@ -28,6 +29,9 @@ TOKEN_LENGTH: Final = 16
 LOOPBACK: Final = ("127.0.0.1", "::1")
 _NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::[0-9]{1,5})?")
+
+_PROXIED: Final = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
+"""What a proxy on this machine adds: who sends is somewhere else."""
 
 
 class ExposedError(InvalidError):
@@ -61,11 +65,9 @@ class Access:
         """
         if self.token is None:
             return True
-        scheme, _, given = (authorization or "").partition(" ")
-        if scheme.lower() == "basic":
-            given = _password(given)
-        same = hmac.compare_digest(_sha256(given.strip()), _sha256(self.token))
-        return same and scheme.lower() in {"bearer", "basic"}
+        given = brought(authorization)
+        secret = "" if given is None else given.secret
+        return hmac.compare_digest(_sha256(secret), _sha256(self.token))
 
     def is_near(self, address: str | None) -> bool:
         """Whether a peer's address is this machine's own."""
@@ -75,6 +77,32 @@ class Access:
             return False
         mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
         return (mapped or parsed).is_loopback or str(parsed) in self.near
+
+    def is_from_here(self, request: Request) -> bool:
+        """Whether this machine itself sent a request: not a proxy on it, for somebody else."""
+        proxied = any(name in request.headers for name in _PROXIED)
+        return not proxied and self.is_near(request.remote_addr)
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """What ``Authorization`` brings: a token, and in basic authentication whose it is."""
+
+    secret: str
+    name: str | None = None
+
+
+def brought(authorization: str | None) -> Brought | None:
+    """Read an ``Authorization`` header; ``None`` without one, or for a scheme that is not ours."""
+    scheme, _, given = (authorization or "").partition(" ")
+    match scheme.lower():
+        case "bearer":
+            return Brought(given.strip())
+        case "basic":
+            name, password = _basic(given.strip())
+            return Brought(password, name)
+        case _:
+            return None
 
 
 def same_origin(headers: Headers) -> bool:
@@ -126,13 +154,14 @@ def _bracketed(host: str) -> str:
     return f"[{host.lower()}]" if ":" in host else host.lower()
 
 
-def _password(credentials: str) -> str:
-    """Give the password of ``base64(name:password)`` (RFC 7617); nothing for what is not that."""
+def _basic(credentials: str) -> tuple[str, str]:
+    """Read ``base64(name:password)`` (RFC 7617); two empty texts for what is not that."""
     try:
         decoded = base64.b64decode(credentials, validate=True).decode()
     except ValueError:
-        return ""
-    return decoded.partition(":")[2]
+        return "", ""
+    name, _, password = decoded.partition(":")
+    return name, password.strip()
 
 
 def _sha256(text: str) -> bytes:

@@ -1,8 +1,5 @@
 """Put the web application together: checks, routes, words."""
 
-import logging
-import time
-
 import flask
 
 from flask_ui import (
@@ -14,8 +11,11 @@ from flask_ui import (
     git,
     health,
     hooks,
+    intake,
+    policy,
     runs,
     security,
+    sessions,
     shell,
     state,
 )
@@ -24,8 +24,6 @@ from flask_ui.api import routes as api
 from flask_ui.api.table import NameConverter
 from xyn_reconciler import __version__
 from xyn_reconciler.service.context import Context
-
-logger = logging.getLogger(__name__)
 
 _YEAR_SECONDS = 31_536_000
 
@@ -40,7 +38,7 @@ def create_app(context: Context, *, access: Access | None = None) -> flask.Flask
         _, access = settle(None, {}, url=context.url, gateway=None)
     state.keep(app, context)
     _correlate(app, context)
-    security.protect(app, access)
+    security.protect(app, access, context)
     answers.answer_errors(app)
     shell.dress(app)
     app.register_blueprint(api.routes(version=__version__))
@@ -49,7 +47,10 @@ def create_app(context: Context, *, access: Access | None = None) -> flask.Flask
     for noun in (events.events, runs.runs, artifacts.artifacts, blueprints.blueprints):
         app.register_blueprint(noun)
     app.register_blueprint(health.health)
+    app.register_blueprint(sessions.sessions)
+    app.register_blueprint(policy.policies)
     app.add_url_rule("/", "home", lambda: flask.redirect(flask.url_for("events.show_list")))
+    app.wsgi_app = intake.Door(app.wsgi_app, context, access)  # type: ignore[method-assign]  # Flask's documented way to put something in front
     return app
 
 
@@ -58,29 +59,11 @@ def _correlate(app: flask.Flask, context: Context) -> None:
 
     @app.before_request
     def _begin() -> None:
-        flask.g.began = time.perf_counter()
-        # It goes into rows, logs and records like any other word that a stranger sends.
-        given = correlation.correlation_id(flask.request.headers)
-        flask.g.correlation_id = context.redactor.text(given)
+        flask.g.begun = correlation.Begun(flask.request, context.redactor)
+        flask.g.correlation_id = flask.g.begun.id
 
     @app.after_request
     def _end(response: flask.Response) -> flask.Response:
-        request = flask.request
-        response.headers[correlation.HEADER] = flask.g.correlation_id
-        if correlation.trace_id(request.headers) is not None:
-            response.headers["traceparent"] = request.headers["traceparent"]
-        logger.info(
-            "%s %s %d",
-            request.method,
-            request.path,
-            response.status_code,
-            extra={
-                "correlation_id": flask.g.correlation_id,
-                "method": request.method,
-                "path": request.path,
-                "status": response.status_code,
-                "milliseconds": round((time.perf_counter() - flask.g.began) * 1000, 2),
-                "remote": request.remote_addr,
-            },
-        )
+        response.headers.update(flask.g.begun.headers)
+        flask.g.begun.end(response.status_code)
         return response

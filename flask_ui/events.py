@@ -13,7 +13,7 @@ from xyn_reconciler.model.dto import EventDto
 from xyn_reconciler.model.errors import NotFoundError
 from xyn_reconciler.model.internal_events import INTERNAL_EVENTS, RECORDED_WITH_THEIR_RUN
 from xyn_reconciler.service import events as service
-from xyn_reconciler.service import gates, node, runs
+from xyn_reconciler.service import gates, node, runs, triggers
 from xyn_reconciler.service.explain import explain_event
 
 events = flask.Blueprint("events", __name__, url_prefix="/ui/events")
@@ -71,8 +71,9 @@ def _raw(event_id: uuid.UUID) -> dict[str, Any] | None:
 
 
 def _attention() -> dict[str, Any]:
-    """What waits for a person, with links."""
+    """What waits for a person, with links, and what waits for the node itself."""
     return {
+        "backlog": triggers.backlog(context()),
         "waiting": gates.list_gates(context(), limit=5).items,
         "failed": runs.list_runs(context(), limit=3, status="failed").items,
         "failures": _failures(),

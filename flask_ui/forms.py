@@ -56,15 +56,6 @@ def fields(
     ]
 
 
-def of_object(schema: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Name -> schema of an object schema, with ``required`` said at each."""
-    required = schema.get("required", [])
-    return {
-        name: {**part, "required": name in required}
-        for name, part in schema.get("properties", {}).items()
-    }
-
-
 def read(
     schemas: Mapping[str, Mapping[str, Any]], given: Mapping[str, str]
 ) -> tuple[dict[str, Any], dict[str, str]]:
@@ -76,7 +67,7 @@ def read(
         if not text:
             if is_required(schema):
                 errors[name] = "fill this in"
-            elif "required" not in schema and "default" not in schema:
+            elif "default" not in schema:
                 values[name] = None
             continue
         try:
@@ -88,8 +79,6 @@ def read(
 
 def is_required(schema: Mapping[str, Any]) -> bool:
     """An input without a default is needed, unless it says otherwise or ``null`` will do."""
-    if "required" in schema:
-        return schema["required"] is True
     return "default" not in schema and not _nullable(schema)
 
 

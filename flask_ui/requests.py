@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 
 import flask
 from pydantic import BaseModel, ValidationError
+from werkzeug.wrappers import Request
 
 from flask_ui.answers import InvalidFieldsError, to_json
 from flask_ui.security import UnsupportedTypeError
@@ -36,14 +37,14 @@ def json_model(model: type[Model], *, optional: bool = False) -> Model:
     """The request's JSON body; none at all counts as ``{}`` where it is ``optional``."""
     if optional and not flask.request.get_data():
         return model.model_validate({})
-    return validated(model, json_body.read(json_bytes()))
+    return validated(model, json_body.read(json_bytes(flask.request)))
 
 
-def json_bytes() -> bytes:
+def json_bytes(request: Request) -> bytes:
     """The request's JSON body as it came, for whoever keeps it so."""
-    if flask.request.mimetype != "application/json":
+    if request.mimetype != "application/json":
         raise UnsupportedTypeError("send application/json")
-    return flask.request.get_data()
+    return request.get_data()
 
 
 def validated(model: type[Model], value: object) -> Model:
@@ -61,9 +62,9 @@ def form() -> dict[str, str]:
     return {name: values[-1] for name, values in flask.request.form.lists()}
 
 
-def idempotency_key() -> str | None:
+def idempotency_key(request: Request) -> str | None:
     """The ``Idempotency-Key`` header: 1 to 255 visible ASCII characters."""
-    key = flask.request.headers.get("Idempotency-Key")
+    key = request.headers.get("Idempotency-Key")
     if key is not None and not _KEY.fullmatch(key):
         raise InvalidError("an Idempotency-Key has 1 to 255 visible ASCII characters")
     return key

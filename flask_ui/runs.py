@@ -140,6 +140,7 @@ def _run(run_id: uuid.UUID) -> dict[str, Any]:
         "steps": steps,
         "gates": [gate for step in steps if (gate := _gate(step)) is not None],
         "forms": forms,
+        "started": service.list_runs(context(), limit=PAGE_SIZE, parent_run_id=run_id).items,
         "timeline": events.list_events(context(), limit=200, run_id=run_id).items[::-1],
         "artifacts": artifacts.list_artifacts(context(), limit=PAGE_SIZE, run_id=run_id).items,
     }
@@ -174,6 +175,8 @@ def rerun(run_id: uuid.UUID) -> Response:
             actor(),
             run_id,
             from_step=given.get("from_step") or None,
+            revision=given.get("revision", "").strip() or None,
+            fresh=given.get("fresh") == "true",
             correlation_id=flask.g.correlation_id,
         )
     except XynError as error:
@@ -204,7 +207,7 @@ def decide(run_id: uuid.UUID, step: str) -> Response:
         if decision is None:
             raise InvalidError("approve or reject")
         gate = gates.get_gate(context(), run_id, step)
-        filled, errors = forms.read(forms.of_object(gate.form or {}), given)
+        filled, errors = forms.read(gate.form or {}, given)
         if errors and decision == "approved":
             listed = "; ".join(f"{name}: {what}" for name, what in errors.items())
             raise InvalidError(listed)

@@ -1,18 +1,25 @@
 """What every request passes before a view sees it, and what every answer carries.
 
-One place for it all: host names, the token, who acts (:func:`authenticate`),
+One place for it all: host names, who acts (:func:`authenticate`), who may read,
 same origin, body caps, and the headers that keep a browser from being talked
-into anything. The trap: a body may come without a length (chunked), so the cap
-stands on the stream that views read as well.
+into anything. What somebody may do is asked by ``service``, with what it is done to.
+
+The traps: a body may come without a length (chunked), so the cap stands on the
+stream that views read as well; and git reads by POST, so the method alone does
+not say whether a request changes anything.
 """
 
-from typing import IO, Final
+from typing import IO, Final, Literal
 
 import flask
+from werkzeug.wrappers import Request
 
-from flask_ui.access import Access, same_origin
+from flask_ui.access import Access, Brought, brought, same_origin
 from xyn_reconciler.model.errors import XynError
-from xyn_reconciler.model.principal import OPERATOR, Principal
+from xyn_reconciler.model.principal import Principal
+from xyn_reconciler.policy.rules import ANONYMOUS
+from xyn_reconciler.service import identity, policy
+from xyn_reconciler.service.context import Context
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 MIB: Final = 1024 * 1024
@@ -24,11 +31,18 @@ FORM_MAX: Final = MIB
 ARTIFACT_MAX: Final = 250 * MIB
 """Bytes of one artifact (seed 38.1)."""
 
+SESSION_COOKIE: Final = "xyn_session"
+
+_OPEN: Final = frozenset({"/healthz", "/readyz", "/ui/login"})
+_RECORDS: Final = frozenset({"events", "runs", "gates", "artifacts", "audit", "backtests"})
+_STATE: Final = frozenset({"blueprints", "drafts", "reviews", "schedules", "sources"})
+
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
-_HEADERS: Final = {
+_PLAIN: Final = frozenset({"", "identity"})
+HEADERS: Final = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
@@ -46,10 +60,14 @@ class MisdirectedError(XynError):
 
 
 class UnauthorizedError(XynError):
-    """This node wants its token."""
+    """This node wants a token."""
 
     code = "unauthorized"
     http_status = 401
+
+
+class SignInError(UnauthorizedError):
+    """Nobody said who acts, and it has to be somebody; a browser is shown where to say it."""
 
 
 class CrossOriginError(XynError):
@@ -101,9 +119,66 @@ class UnsupportedTypeError(XynError):
     http_status = 415
 
 
-def authenticate(_request: flask.Request) -> Principal:
-    """Say who acts. Every view has its principal from here: sign-in will change one function."""
-    return OPERATOR
+class EncodedBodyError(UnsupportedTypeError):
+    """The body is compressed: its signature may be of either form, and its size is not its own."""
+
+    def __init__(self) -> None:
+        super().__init__("this address reads no Content-Encoding: send the body as it is")
+
+
+def authenticate(request: Request, access: Access, context: Context) -> Principal:
+    """Say who acts: by ``Authorization``, by a session's cookie, or as ``auth`` says of no word.
+
+    A token that is not known is refused and never overlooked: who believes to
+    act as somebody must not act as another. A cookie that is not known is none.
+    """
+    header = request.headers.get("Authorization")
+    given = brought(header)
+    exposure = access.token is not None and access.admits(header)
+    if given is not None and not exposure:
+        return _of_token(context, given)
+    cookie = request.cookies.get(SESSION_COOKIE)
+    known = identity.principal_of_session(context, cookie) if cookie else None
+    if known is not None:
+        return known
+    if not access.admits(header):
+        raise UnauthorizedError("this node wants its token: Authorization: Bearer …")
+    unnamed = identity.unnamed(context)
+    if unnamed == ANONYMOUS and not (is_reading(request) and access.is_from_here(request)):
+        raise SignInError(
+            "say who you are: a token of yours (xynctl token create ID makes one), as bearer"
+            " token, as password of your id in git, or at /ui/login"
+        )
+    return unnamed
+
+
+def _of_token(context: Context, given: Brought) -> Principal:
+    principal = identity.principal_of_token(context, given.secret)
+    if principal is None:
+        raise UnauthorizedError(
+            "this token is not known here: it expired, was revoked, or is another node's"
+        )
+    if given.name not in (None, principal.id):
+        raise UnauthorizedError(f"this token is not {given.name}'s: say the id that it is of")
+    return principal
+
+
+def is_reading(request: Request) -> bool:
+    """Whether a request asks and changes nothing; ``git push`` announces itself by a GET."""
+    if request.path.startswith("/git/"):
+        service = request.args.get("service") or request.path.rpartition("/")[2]
+        return service != "git-receive-pack"
+    return request.method in SAFE_METHODS
+
+
+def reads(path: str) -> Literal["state.read", "records.read"] | None:
+    """What an address lets somebody read, as policies call it; None for the node's own words."""
+    if path.startswith("/git/"):
+        return "state.read"
+    noun = path.removeprefix("/api/v1/").removeprefix("/ui/").partition("/")[0]
+    if noun in _RECORDS:
+        return "records.read"
+    return "state.read" if noun in _STATE else None
 
 
 def actor() -> Principal:
@@ -126,31 +201,43 @@ def body_limit(path: str, content_type: str) -> int | None:
 
 
 def _is_open(path: str) -> bool:
-    """Whether an address asks for no token: probes, and webhooks, which their source verifies."""
-    return path in {"/healthz", "/readyz"} or path.startswith("/hooks/")
+    """Whether an address asks nobody who it is: probes, the way to sign in, files of pages.
+
+    And webhooks, which their source verifies.
+    """
+    return path in _OPEN or path.startswith(("/hooks/", "/static/"))
 
 
-def protect(app: flask.Flask, access: Access) -> None:
+def admit(request: Request, access: Access, context: Context) -> Principal:
+    """Say who acts, and cap what the body may bring; raises what keeps the request out."""
+    headers, path = request.headers, request.path
+    if not access.knows_host(headers.get("Host")):
+        raise MisdirectedError("this node does not answer to that host name")
+    principal = ANONYMOUS if _is_open(path) else authenticate(request, access, context)
+    if request.method not in SAFE_METHODS and not same_origin(headers):
+        raise CrossOriginError("pages of other sites may not change anything here")
+    action = reads(path) if is_reading(request) else None
+    if action is not None:
+        policy.refuse_reading(context, principal, action)
+    limit = body_limit(path, headers.get("Content-Type", ""))
+    if limit is not None:
+        if headers.get("Content-Encoding", "identity").strip().lower() not in _PLAIN:
+            raise EncodedBodyError
+        if (request.content_length or 0) > limit:
+            raise TooLargeError(f"the body may have at most {limit} bytes")
+        request.environ["wsgi.input"] = CappedBody(request.environ["wsgi.input"], limit)
+    return principal
+
+
+def protect(app: flask.Flask, access: Access, context: Context) -> None:
     """Put the checks before, and the headers behind, every view of ``app``."""
 
     @app.before_request
     def _check() -> None:
-        request = flask.request
-        if not access.knows_host(request.headers.get("Host")):
-            raise MisdirectedError("this node does not answer to that host name")
-        if not _is_open(request.path) and not access.admits(request.headers.get("Authorization")):
-            raise UnauthorizedError("this node wants its token: Authorization: Bearer …")
-        flask.g.principal = authenticate(request)
-        if request.method not in SAFE_METHODS and not same_origin(request.headers):
-            raise CrossOriginError("pages of other sites may not change anything here")
-        limit = body_limit(request.path, request.headers.get("Content-Type", ""))
-        if limit is not None:
-            if (request.content_length or 0) > limit:
-                raise TooLargeError(f"the body may have at most {limit} bytes")
-            request.environ["wsgi.input"] = CappedBody(request.environ["wsgi.input"], limit)
+        flask.g.principal = admit(flask.request, access, context)
 
     @app.after_request
     def _add_headers(response: flask.Response) -> flask.Response:
-        for name, value in _HEADERS.items():
+        for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
         return response

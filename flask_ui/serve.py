@@ -16,6 +16,7 @@ import contextlib
 import errno
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -31,15 +32,32 @@ from xyn_reconciler.model.errors import ConflictError
 DRAIN_SECONDS: Final = 5.0
 """What is under way may finish for so long after SIGTERM."""
 
-THREADS: Final = 64
-"""Requests at a time for each address; pushes hold one each for as long as they take."""
+THREADS: Final = 512
+"""Requests at a time for each address; made when they are needed, gone when they are not.
+
+As many as a storm may hold: Alertmanager posts every group at once, they wait
+together for one commit, and pages must not stand in that line. Pushes hold one
+each for as long as they take.
+"""
 
 CONNECTIONS: Final = 1024
 """Open connections for each address, most of them idle: a page that watches, a client that
 keeps its own alive, one that says nothing. Beyond these, others wait to be let in."""
 
-HEADER_SECONDS: Final = 5
-"""Who has not said by then what it wants is hung up on."""
+HEADER_SECONDS: Final = 20
+"""Who has not said by then what it wants is hung up on.
+
+Granian counts from the answer before as well, so it is also how long a client's idle connection
+stays. Clients let go of theirs earlier (httpx after 5 s, aiohttp after 15): one that both give up
+at the same moment costs the client its next request.
+"""
+
+SWITCH_SECONDS: Final = 0.0005
+"""Whoever has an answer of the database waits so long for the interpreter, at most.
+
+One thread commits for many (``trigger.gather``); at Python's own 5 ms it stands behind each of
+those that it has just answered, and all wait for it.
+"""
 
 BACKLOG: Final = 1024
 _ABSENT: Final = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
@@ -115,6 +133,7 @@ def bind(addresses: Sequence[str], port: int) -> list[socket.socket]:
 
 def serve(application: Application, sockets: Sequence[socket.socket]) -> None:
     """Answer on the sockets until SIGTERM or SIGINT; then finish what is under way and return."""
+    sys.setswitchinterval(SWITCH_SECONDS)
     stop = threading.Event()
     servers = [_Server(bound) for bound in sockets]
     for server in servers:

@@ -13,7 +13,7 @@ import flask
 from flask_ui import answers, words
 from flask_ui.security import actor
 from flask_ui.state import context
-from xyn_reconciler.service import node
+from xyn_reconciler.service import node, policy
 
 PAGE_SIZE: Final = 50
 ARGUMENT_MAX: Final = 400
@@ -29,6 +29,7 @@ def full_page(template: str, status: int = 200, /, **values: Any) -> flask.Respo
         node=node.status(context()),
         actor=actor(),
         now=context().clock(),
+        unsigned=policy.unsigned_grants(context()),
         **values,
     )
 

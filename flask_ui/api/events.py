@@ -3,12 +3,11 @@
 import uuid
 from typing import Final
 
-import flask
 from pydantic import Field
 
-from flask_ui import download, requests
+from flask_ui import download, intake
 from flask_ui.api.table import Answer, Bytes, Operation, PageQuery, json_body
-from flask_ui.security import UnsupportedTypeError, actor
+from flask_ui.security import actor
 from flask_ui.state import context
 from xyn_reconciler.model.dto import EmitEventRequest, EventDto, Page
 from xyn_reconciler.service import events
@@ -39,35 +38,7 @@ class EventQuery(PageQuery):
 
 
 def emit_event() -> Answer:
-    kind, key = flask.request.mimetype, requests.idempotency_key()
-    if kind.startswith("application/cloudevents") or "ce-specversion" in flask.request.headers:
-        return _emit_cloud_events()
-    event, repeat = events.emit_event(
-        context(),
-        actor(),
-        requests.json_bytes(),
-        idempotency_key=key,
-        correlation_id=flask.g.correlation_id,
-    )
-    return event, 200 if repeat else 201
-
-
-def _emit_cloud_events() -> Answer:
-    if flask.request.mimetype.startswith("application/cloudevents") and not (
-        flask.request.mimetype.endswith("+json")
-    ):
-        raise UnsupportedTypeError("of CloudEvents' formats, this address reads JSON")
-    taken, repeat = events.emit_cloud_events(
-        context(),
-        actor(),
-        {name.lower(): value for name, value in flask.request.headers.items()},
-        flask.request.get_data(cache=False),
-        correlation_id=flask.g.correlation_id,
-    )
-    status = 200 if repeat else 201
-    if flask.request.mimetype == "application/cloudevents-batch+json":
-        return Page[EventDto](items=taken), status
-    return taken[0], status
+    return intake.emit_event(intake.call())
 
 
 def list_events(query: EventQuery) -> Answer:

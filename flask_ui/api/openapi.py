@@ -19,8 +19,9 @@ _TEXTS: Final = {
     201: "Created.",
     202: "Taken in.",
     206: "The part that Range asked for.",
-    401: "This node wants its token (only where it listens beyond loopback).",
-    403: "Another site's page asked (`cross_origin`), or somebody has to agree first.",
+    401: "This node wants a token (`auth: required`, or beyond loopback), or knows no such one.",
+    403: "A rule forbids it (`denied`), somebody has to agree first (`needs_approval` and others), "
+    "or another site's page asked (`cross_origin`).",
     404: "Nothing of that name exists here.",
     409: "It does not fit what is there now.",
     413: "The body is too large.",
@@ -114,8 +115,9 @@ def _errors(operation: Operation) -> set[int]:
     errors = {*COMMON_ERRORS, *operation.errors, 422}
     if operation.parameters:
         errors.add(404)
+    errors.add(403)
     if operation.method != "GET":
-        errors |= {403, 413}
+        errors.add(413)
     if operation.body is not None:
         errors.add(415)
     return errors

@@ -5,7 +5,7 @@ from typing import Final
 import flask
 
 from flask_ui import answers
-from flask_ui.api import artifacts, blueprints, events, node, runs, triggers
+from flask_ui.api import artifacts, blueprints, events, identity, node, policy, runs, triggers
 from flask_ui.api.openapi import document
 from flask_ui.api.table import PREFIX, Operation, serve
 
@@ -16,6 +16,8 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *artifacts.OPERATIONS,
     *blueprints.OPERATIONS,
     *triggers.OPERATIONS,
+    *identity.OPERATIONS,
+    *policy.OPERATIONS,
 )
 
 

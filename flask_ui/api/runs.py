@@ -29,6 +29,7 @@ class RunQuery(PageQuery):
     status: RunStatus | None = None
     blueprint_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._-]{1,200}$")
     event_id: uuid.UUID | None = None
+    parent_run_id: uuid.UUID | None = None
 
 
 class GateQuery(PageQuery):
@@ -42,7 +43,7 @@ def start_run() -> Answer:
         actor(),
         request,
         correlation_id=flask.g.correlation_id,
-        idempotency_key=requests.idempotency_key(),
+        idempotency_key=requests.idempotency_key(flask.request),
     )
     return run, 201
 
@@ -55,6 +56,7 @@ def list_runs(query: RunQuery) -> Answer:
         status=query.status,
         blueprint_id=query.blueprint_id,
         event_id=query.event_id,
+        parent_run_id=query.parent_run_id,
     )
 
 

@@ -23,12 +23,15 @@ PATH_PARAMETERS: Final[Mapping[str, tuple[str, dict[str, Any]]]] = {
     "event_id": ("uuid", {"type": "string", "format": "uuid"}),
     "run_id": ("uuid", {"type": "string", "format": "uuid"}),
     "artifact_id": ("uuid", {"type": "string", "format": "uuid"}),
+    "grant_id": ("uuid", {"type": "string", "format": "uuid"}),
+    "token_id": ("name", {"type": "string", "pattern": f"^{NAME_PATTERN}$"}),
+    "session_id": ("name", {"type": "string", "pattern": f"^{NAME_PATTERN}$"}),
     "step": ("name", {"type": "string", "pattern": f"^{NAME_PATTERN}$"}),
     "blueprint_id": ("name", {"type": "string", "pattern": f"^{NAME_PATTERN}$"}),
 }
 """Parameter -> Flask's converter and its JSON Schema; whatever does not fit is 404."""
 
-Method = Literal["GET", "POST", "PUT"]
+Method = Literal["GET", "POST", "PUT", "DELETE"]
 
 
 class NameConverter(BaseConverter):

@@ -30,9 +30,16 @@ def test_the_page_runs_it_again_and_shows_the_new_run(node: Node) -> None:
     first = completed(node)
 
     answer = httpx2.post(
-        f"{node.url}/ui/runs/{first}/rerun", data={"from_step": ""}, trust_env=False
+        f"{node.url}/ui/runs/{first}/rerun",
+        data={"from_step": "", "revision": "main", "fresh": "true"},
+        trust_env=False,
+    )
+    lost = httpx2.post(
+        f"{node.url}/ui/runs/{first}/rerun", data={"revision": "nowhere"}, trust_env=False
     )
 
+    assert lost.status_code == 404
+    assert "there is no revision" in lost.text
     assert answer.status_code in {302, 303}
     new = Path(answer.headers["location"]).name
     assert node.wait_for_run(new, "completed")["origin_run_id"] == first

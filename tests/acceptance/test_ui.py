@@ -384,10 +384,15 @@ def test_the_new_parts_fit_a_narrow_screen(pushed: Node, browser: Browser) -> No
     paths = (
         f"/ui/events/{event_id}",
         "/ui/events?all=1",
+        "/ui/blueprints",
         "/ui/blueprints/bp.ui.nightly",
         "/ui/runs/new?blueprint=bp.ui.asking",
     )
     for path in paths:
         page.goto(path)
         assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, path
+    page.goto("/ui/blueprints")
+    name = page.get_by_test_id("blueprint-row").first.get_by_role("link").bounding_box()
+    assert name is not None
+    assert name["width"] > 80  # and not a letter below the other
     context.close()

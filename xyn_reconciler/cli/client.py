@@ -1,5 +1,6 @@
 """The HTTP API as commands see it: JSON in and out, errors as ``XynError`` with their exit code."""
 
+import argparse
 import os
 from collections.abc import Iterator
 from typing import Any, Final
@@ -8,18 +9,23 @@ from urllib.parse import quote
 import httpx2
 
 from xyn_reconciler import __version__
+from xyn_reconciler.cli.find import find_node
 from xyn_reconciler.model.errors import (
     ConflictError,
+    DeniedError,
     InvalidError,
     NeedsApprovalError,
     NotFoundError,
     UnavailableError,
     XynError,
 )
+from xyn_reconciler.node.home import Home
+from xyn_reconciler.store.credentials import Credentials
 
 _PAGE: Final = 200
 _ERRORS: Final[dict[int, type[XynError]]] = {
     400: InvalidError,
+    401: DeniedError,
     403: NeedsApprovalError,
     404: NotFoundError,
     409: ConflictError,
@@ -35,12 +41,30 @@ def segment(text: str) -> str:
     return quote(text, safe="")
 
 
-class Client:
-    """One node's API; ``XYN_TOKEN`` says who acts."""
+def connect(options: argparse.Namespace) -> "Client":
+    """Give the API of the node that a command is meant for, and act as whom it says.
 
-    def __init__(self, url: str) -> None:
+    ``--as``, then ``XYN_TOKEN`` where it is somebody's, then the owner of the home,
+    then ``XYN_TOKEN`` as what a node beyond loopback asks of everybody.
+    """
+    found = find_node(options.home)
+    return Client(found.url, token_of(found.home, getattr(options, "acting", None)))
+
+
+def token_of(home: Home | None, acting: str | None = None) -> str | None:
+    """Give the token to act with; see :func:`connect`."""
+    given = os.environ.get("XYN_TOKEN")
+    if acting or (given or "").startswith("xyn_"):
+        return acting or given
+    own = None if home is None else Credentials(home.path).owner_token()
+    return own or given
+
+
+class Client:
+    """One node's API; ``token`` says who acts."""
+
+    def __init__(self, url: str, token: str | None = None) -> None:
         headers = {"User-Agent": f"xynctl/{__version__}", "Accept": "application/json"}
-        token = os.environ.get("XYN_TOKEN")
         if token:
             headers["Authorization"] = f"Bearer {token}"
         self.url = url
@@ -54,6 +78,9 @@ class Client:
 
     def post(self, path: str, body: object = None, headers: dict[str, str] | None = None) -> Any:  # noqa: ANN401 - JSON
         return self._ask("POST", path, json={} if body is None else body, headers=headers)
+
+    def delete(self, path: str) -> Any:  # noqa: ANN401 - JSON
+        return self._ask("DELETE", path)
 
     def post_bytes(self, path: str, body: bytes, headers: dict[str, str]) -> Any:  # noqa: ANN401 - JSON
         return self._ask("POST", path, content=body, headers=headers)
@@ -83,7 +110,9 @@ class Client:
 def _error(answer: httpx2.Response) -> XynError:
     try:
         found = answer.json()["error"]
-        message, details = str(found["message"]), found.get("details")
+        code, message, details = found["code"], str(found["message"]), found.get("details")
     except (ValueError, KeyError, TypeError):
         return XynError(f"the node answered {answer.status_code} without a reason")
+    if code == DeniedError.code:
+        return DeniedError(message, details=details)
     return _ERRORS.get(answer.status_code, XynError)(message, details=details)

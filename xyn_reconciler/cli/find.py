@@ -4,6 +4,7 @@ In this order: ``--home``, ``XYN_HOME``, ``XYN_URL``, the Git remote of the clon
 that the command stands in, a home further up (``.xyn``).
 """
 
+import contextlib
 import os
 import subprocess
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from xyn_reconciler.model.errors import NotFoundError
+from xyn_reconciler.model.errors import NotFoundError, XynError
 from xyn_reconciler.node.home import DEFAULT, Home
 
 _GIT_PATH: Final = "/git/state.git"
@@ -27,20 +28,33 @@ class StateClone:
     origin: str
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where a node answers, and its home where that is on this machine and known."""
+
+    url: str
+    home: Home | None = None
+
+
 def find_url(home: str | None) -> str:
     """Give the URL of the node to ask; ``NotFoundError`` names the command that starts one."""
+    return find_node(home).url
+
+
+def find_node(home: str | None) -> Found:
+    """Give the node to ask; ``NotFoundError`` names the command that starts one."""
     given = home or os.environ.get("XYN_HOME")
     if given:
-        return Home(_absolute(given)).running()
+        return _running_in(Home(_absolute(given)))
     if os.environ.get("XYN_URL"):
-        return os.environ["XYN_URL"].rstrip("/").removesuffix(_GIT_PATH)
+        return Found(os.environ["XYN_URL"].rstrip("/").removesuffix(_GIT_PATH))
     for remote in _remotes():
         found = _node_at(remote)
         if found is not None:
             return found
     further_up = _home_further_up()
     if further_up is not None:
-        return further_up.running()
+        return _running_in(further_up)
     raise NotFoundError(
         "no node here: stand in a clone of its repository, or say --home DIR; xynctl up starts one"
     )
@@ -94,17 +108,30 @@ def _remotes() -> Iterator[str]:
         yield url if "://" in url else str(Path(root[0]) / url)
 
 
-def _node_at(remote: str) -> str | None:
-    """The URL of the node whose repository a remote names, by address or by the home it is in."""
+def _running_in(home: Home) -> Found:
+    return Found(home.running(), home)
+
+
+def _node_at(remote: str) -> Found | None:
+    """The node whose repository a remote names, by address or by the home it is in."""
     parts = urlsplit(remote)
     path = parts.path.rstrip("/")
     if parts.scheme in {"http", "https"} and path.endswith(_GIT_PATH):
         host = parts.netloc.rpartition("@")[2]
-        return f"{parts.scheme}://{host}{path.removesuffix(_GIT_PATH)}"
+        return _known_here(f"{parts.scheme}://{host}{path.removesuffix(_GIT_PATH)}")
     place = Path(unquote(parts.path) if parts.scheme == "file" else remote)
     if place.name == _BARE and place.is_dir():
-        return Home(place.parent.resolve()).running()
+        return _running_in(Home(place.parent.resolve()))
     return None
+
+
+def _known_here(url: str) -> Found:
+    """A node by its address; a home further up that answers there is its home."""
+    home = _home_further_up()
+    with contextlib.suppress(XynError):
+        if home is not None and home.running() == url:
+            return Found(url, home)
+    return Found(url)
 
 
 def _git(*arguments: str) -> list[str]:

@@ -48,14 +48,18 @@ def build_parser() -> argparse.ArgumentParser:
     _add_gate_commands(top.group("gate", "approve or reject what waits for a person"))
     _add_blueprint_commands(top.group("blueprint", "what is active here"))
     _add_trigger_commands(top)
+    _add_audit_commands(top.group("audit", "what was decided, and who did it"))
+    _add_token_commands(top.group("token", "what people, services and agents prove themselves with"))
+    _add_policy_commands(top.group("policy", "who may do what, and break-glass"))
     return parser
 
 
 class _Commands:
-    """A level of subcommands."""
+    """A level of subcommands; ``asks``: each of them asks a node, as somebody."""
 
-    def __init__(self, parser: argparse.ArgumentParser) -> None:
+    def __init__(self, parser: argparse.ArgumentParser, *, asks: bool = False) -> None:
         self._level = parser.add_subparsers(metavar="COMMAND", title="commands")
+        self._asks = asks
 
     def add(self, name: str, run: str, summary: str) -> argparse.ArgumentParser:
         """Add a command; ``run`` is ``module:function`` below ``cli.commands``."""
@@ -64,6 +68,8 @@ class _Commands:
         )
         parser.set_defaults(run=_lazily(run), parser=parser)
         _add_home(parser)
+        if self._asks:
+            _add_acting(parser)
         return parser
 
     def group(self, name: str, summary: str) -> "_Commands":
@@ -72,7 +78,7 @@ class _Commands:
         )
         parser.set_defaults(run=None, parser=parser)
         _add_home(parser)
-        return _Commands(parser)
+        return _Commands(parser, asks=True)
 
 
 def _sentence(summary: str) -> str:
@@ -95,6 +101,15 @@ def _add_home(parser: argparse.ArgumentParser) -> None:
     # SUPPRESS: a later level without --home must not forget what an earlier one was told.
     parser.add_argument(
         "--home", metavar="DIR", default=argparse.SUPPRESS, help="the node's folder (default .xyn)"
+    )
+
+
+def _add_acting(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--as",
+        dest="acting",
+        metavar="TOKEN",
+        help="who acts (default XYN_TOKEN, else the owner of the home)",
     )
 
 
@@ -154,8 +169,10 @@ def _add_node_commands(top: _Commands) -> None:
     status = top.add(
         "status", "node:status", "say what is applied, what waits, and whether it is ready"
     )
+    _add_acting(status)
     _add_form(status)
     reconcile = top.add("reconcile", "node:reconcile", "bring the node to what main says, now")
+    _add_acting(reconcile)
     reconcile.add_argument("--dry-run", action="store_true", help="only say what would change")
     _add_form(reconcile)
     preflight = top.add("preflight", "preflight:preflight", "name every setting that is missing")
@@ -175,6 +192,15 @@ def _add_node_commands(top: _Commands) -> None:
         "--as", dest="identity", metavar="ID", help="take over the identity of a node that is gone"
     )
     top.add("rebuild", "homes:rebuild", "make the index anew from Git, on a stopped node")
+    verify = top.add(
+        "verify", "verify:verify", "check records, audit and refs against what was once written"
+    )
+    verify.add_argument(
+        "--against",
+        metavar="LINE",
+        help="a checkpoint that you kept: 'Checkpoint: NODE main ... audit ... records ...'",
+    )
+    _add_form(verify)
     top.add("version", "node:version", "print the version")
     completion = top.add(
         "completion", "node:completion", "print a completion script for your shell"
@@ -257,14 +283,34 @@ def _add_gate_commands(gates: _Commands) -> None:
     listing = gates.add("list", "gates:list_gates", "list gates that wait")
     _add_limit(listing)
     for name, summary in (
+        ("show", "show what exactly a gate lets through, and whom it asks"),
         ("approve", "let through what waits at a gate"),
         ("reject", "refuse what waits at a gate"),
     ):
         command = gates.add(name, f"gates:{name}", summary)
         command.add_argument("run_id", metavar="RUN", help=_ID)
         command.add_argument("step", metavar="STEP", help="the step's id in the plan, or its uuid")
-        command.add_argument("--comment", metavar="TEXT", help="why, for the record")
+        if name != "show":
+            _add_decision(command)
         _add_form(command)
+
+
+def _add_decision(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--comment", metavar="TEXT", help="why, for the record")
+    command.add_argument(
+        "--field",
+        dest="fields",
+        action="append",
+        type=_assignment,
+        default=[],
+        metavar="NAME=VALUE",
+        help="one field of the gate's form; as often as there are",
+    )
+    command.add_argument(
+        "--digest",
+        metavar="DIGEST",
+        help="the effect_digest that was looked at; refused where it is another by now",
+    )
 
 
 def _add_blueprint_commands(blueprints: _Commands) -> None:
@@ -281,6 +327,15 @@ def _add_blueprint_commands(blueprints: _Commands) -> None:
             _add_form(command)
 
 
+def _add_audit_commands(entries: _Commands) -> None:
+    listing = entries.add("list", "audit:list_entries", "list audit entries, the newest first")
+    listing.add_argument(
+        "--kind", metavar="KIND", help="of this kind only, as review.promoted; or of all below one"
+    )
+    listing.add_argument("--subject", metavar="SUBJECT", help="about this ref, id or name only")
+    _add_limit(listing)
+
+
 def _add_trigger_commands(top: _Commands) -> None:
     explain = top.group("explain", "say why something started, or did not")
     event = explain.add(
@@ -294,3 +349,40 @@ def _add_trigger_commands(top: _Commands) -> None:
     )
     sources = top.group("source", "where webhooks come in")
     _add_form(sources.add("list", "triggers:list_sources", "list sources and what each waits for"))
+
+
+def _add_token_commands(tokens: _Commands) -> None:
+    create = tokens.add("create", "tokens:create", "make a token and print it, this once")
+    create.add_argument("principal", metavar="PRINCIPAL", help="whose: an id of principals.yaml")
+    create.add_argument(
+        "--expires", metavar="TIME", help="for how long it holds, as 30d (default: until revoked)"
+    )
+    _add_form(create)
+    _add_form(tokens.add("list", "tokens:list_tokens", "list every token that there was"))
+    revoke = tokens.add("revoke", "tokens:revoke", "end a token and every session of it")
+    revoke.add_argument("token_id", metavar="TOKEN_ID", help="the id in it: xyn_<id>_…")
+    _add_form(revoke)
+
+
+def _add_policy_commands(policies: _Commands) -> None:
+    evaluate = policies.add(
+        "eval", "policies:evaluate", "say what would be decided, by which rule, and why no other"
+    )
+    evaluate.add_argument("--actor", required=True, metavar="ID", help="who")
+    evaluate.add_argument("--action", required=True, help="what, as blueprint.promote")
+    evaluate.add_argument(
+        "--stage", choices=("dev", "test", "prod"), help="where (default: as this node)"
+    )
+    evaluate.add_argument("--resource-type", metavar="TYPE", help="to what, as blueprint")
+    evaluate.add_argument("--risk", choices=("low", "medium", "high"), help="of a change")
+    _add_form(evaluate)
+    glass = policies.add(
+        "break-glass", "policies:break_glass", "act as Operator for 15 minutes, as the home's owner"
+    )
+    glass.add_argument("--reason", required=True, metavar="TEXT", help="why; everybody reads it")
+    _add_form(glass)
+    sign_off = policies.add(
+        "sign-off", "policies:sign_off", "say as a second person that you know of a break-glass"
+    )
+    sign_off.add_argument("grant_id", metavar="ID", help="its id")
+    _add_form(sign_off)

@@ -67,7 +67,12 @@ def apply(
         revision=judgement.revision,
         sequence=sequence,
         settings=settings,
-        conditions=_merged(node, _applied(judgement.revision, now)),
+        # What was set aside under another revision says nothing of this one.
+        conditions=[
+            each
+            for each in _merged(node, _applied(judgement.revision, now))
+            if each.type != "EventsSetAside"
+        ],
         now=now,
     )
     notice.notify(connection, notice.APPLIED, str(sequence))

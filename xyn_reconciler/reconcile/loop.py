@@ -115,9 +115,12 @@ class Reconciler:
             self._round_done.notify_all()
         return judgement
 
-    def judge(self, repository: Repository, revision: str) -> Judgement:
-        """Judge a revision that is not applied, perhaps still under quarantine."""
-        return self._judge.judge(repository, self.known(), revision)
+    def judge(self, repository: Repository, revision: str, known: Known | None = None) -> Judgement:
+        """Judge a revision that is not applied, perhaps still under quarantine.
+
+        ``known`` is what is active, where the caller has just asked for it.
+        """
+        return self._judge.judge(repository, known or self.known(), revision)
 
     def preview(self) -> Judgement | None:
         """Judge ``main`` as the next full round would, and change nothing."""

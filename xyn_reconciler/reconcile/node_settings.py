@@ -61,4 +61,6 @@ def _limits(limits: Limits) -> dict[str, float]:
         "artifact_max": parse_size(limits.artifact_max),
         "artifact_quota": parse_size(limits.artifact_quota),
         "backlog": parse_duration(limits.backlog).total_seconds(),
+        "backlog_runs": limits.backlog_runs,
+        "backlog_max": parse_size(limits.backlog_max),
     }

@@ -3,33 +3,40 @@
 The hook server calls a :class:`PushGate` for both hooks of each push. Before:
 ref rules, names and modes, then the changed files and what depends on them, read
 from the quarantine. A push to ``main`` with problems is refused whole and every
-problem is shown; a draft is taken, with its problems as remarks. After: the
-loop is told, and the pusher waits until the revision is applied.
+problem is shown, and so is one that policies do not allow without a review; a draft is
+taken, with its problems as remarks. What is taken is in the audit before a ref moves.
+After: the loops are told, and the pusher waits until the revision is applied, or until
+the review of a draft is there.
 
 The trap: git shows what is said here on the pusher's own terminal, so all of it
 stays short, however much is wrong.
 """
 
 import datetime as dt
+import itertools
 import logging
 import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
 
+from xyn_reconciler.model.audit import AuditEntry
 from xyn_reconciler.model.capability import EmitEvents
 from xyn_reconciler.model.errors import Problem, XynError
 from xyn_reconciler.model.event import Event
 from xyn_reconciler.model.internal_events import EventData, GitPushed, GitRefused, internal_event
 from xyn_reconciler.model.principal import OPERATOR, Principal
+from xyn_reconciler.policy.change import told
 from xyn_reconciler.reconcile.judge import Judgement
+from xyn_reconciler.reconcile.lockout import locked_out
 from xyn_reconciler.reconcile.loop import Reconciler
-from xyn_reconciler.store import desired
+from xyn_reconciler.reconcile.permission import asked_of_push, refusal
+from xyn_reconciler.store import audit, desired, grants, notice
 from xyn_reconciler.store.database import Database
 from xyn_reconciler.store.desired import NodeState
 from xyn_reconciler.store.git import MAIN, Repository
 from xyn_reconciler.store.push_hook import PushRequest
-from xyn_reconciler.store.ref_rules import RefUpdate, check_ref_updates
+from xyn_reconciler.store.ref_rules import DRAFTS, RefUpdate, check_ref_updates
 
 SHOWN: Final = 100
 """Problems that are printed; the rest is counted."""
@@ -38,6 +45,10 @@ APPLY_SECONDS: Final = 5.0
 """How long a push waits for its revision to be applied."""
 
 Say = Callable[[str], None]
+Foresee = Callable[[Mapping[str, Any]], Sequence[str]]
+"""When the schedules of a blueprint document would fire, a line each."""
+Announce = Callable[[str, str], Iterable[str]]
+"""Name and head of a draft that was pushed -> lines for the pusher."""
 
 logger = logging.getLogger(__name__)
 
@@ -48,10 +59,27 @@ class _Refusal:
     lines: Sequence[str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Push:
+    """A push before anything moved."""
+
+    request: PushRequest
+    repository: Repository
+    """With what is under quarantine."""
+    node: NodeState
+    actor: Principal
+    grant_id: uuid.UUID | None
+    """An open break-glass grant of the actor."""
+    now: dt.datetime
+    say: Say
+    decided: list[AuditEntry] = field(default_factory=list)
+    """What policies said, for the audit."""
+
+
 class PushGate:
     """The handler of the hook server; safe from any thread."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a node process hands in
         self,
         reconciler: Reconciler,
         repository: Repository,
@@ -59,15 +87,22 @@ class PushGate:
         emit: EmitEvents,
         *,
         principal_of: Callable[[str], Principal | None],
+        foresee: Foresee,
+        announce: Announce,
         origin: str | None = None,
         clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
     ) -> None:
-        """``principal_of`` redeems a ticket; ``origin`` is the address that this home follows."""
+        """``principal_of`` redeems a ticket; ``origin`` is the address that this home follows.
+
+        ``announce`` gives what to say of a draft's review, once that is there.
+        """
         self._reconciler = reconciler
         self._repository = repository
         self._database = database
         self._emit = emit
         self._principal_of = principal_of
+        self._foresee = foresee
+        self._announce = announce
         self._origin = origin
         self._clock = clock
 
@@ -83,80 +118,139 @@ class PushGate:
             return request.kind != "pre-receive"
 
     def _before(self, request: PushRequest, say: Say) -> bool:
-        repository = self._repository.quarantined(request.environment)
-        with self._database.begin() as connection:
-            node = desired.read_node(connection)
-        actor = OPERATOR.id
-        if request.ticket is not None:
-            principal = self._principal_of(request.ticket)
-            if principal is None:
-                say("xyn: this push came with a ticket that is not known here: push again")
-                return False
-            actor = principal.id
-        refusals = self._refusals(request, repository, node, say)
-        for refusal in refusals:
-            for line in refusal.lines:
-                say(line)
+        push = self._push(request, say)
+        if push is None:
+            say("xyn: this push came with a ticket that is not known here: push again")
+            return False
+        refusals = self._refusals(push)
+        for line in itertools.chain.from_iterable(each.lines for each in refusals):
+            say(line)
         if refusals:
-            self._tell_refused(refusals, node, actor)
+            self._tell_refused(refusals, push)
+        else:
+            self._accept(push)
         return not refusals
 
-    def _refusals(
-        self, request: PushRequest, repository: Repository, node: NodeState, say: Say
-    ) -> list[_Refusal]:
+    def _push(self, request: PushRequest, say: Say) -> "_Push | None":
+        """Who pushes what, and what rules here; None for a ticket that is not ours."""
+        now = self._clock()
+        with self._database.begin() as connection:
+            node = desired.read_node(connection)
+            actor = self._actor(request, node)
+            if actor is None:
+                return None
+            grant_id = grants.open_grant(connection, actor, now)
+        repository = self._repository.quarantined(request.environment)
+        return _Push(request, repository, node, actor, grant_id, now, say)
+
+    def _actor(self, request: PushRequest, node: NodeState) -> Principal | None:
+        """Without a ticket (file path, ssh) it is the home's owner."""
+        if request.ticket is not None:
+            return self._principal_of(request.ticket)
+        # Who has to prove who they are has no role before that.
+        is_open = node.settings.get("auth", "open") == "open"
+        return OPERATOR if is_open else Principal(OPERATOR.id)
+
+    def _refusals(self, push: "_Push") -> list[_Refusal]:
         refusals = []
-        for update in request.updates:
-            lines = check_ref_updates(repository, [update])
+        for update in push.request.updates:
+            lines = check_ref_updates(push.repository, [update])
             if not lines and update.ref == MAIN:
-                lines = self._rights(request, node) or self._main(repository, update, say)
+                lines = self._rights(push) or self._main(push, update)
             elif not lines and update.new is not None:
-                lines = self._draft(repository, update, say)
+                lines = self._draft(push, update)
             if lines:
                 refusals.append(_Refusal(update.ref, lines))
         return refusals
 
-    def _rights(self, request: PushRequest, node: NodeState) -> list[str]:
+    def _rights(self, push: "_Push") -> list[str]:
         """Say why nobody may push to ``main`` here, or not in this way."""
-        if self._origin is not None and node.settings.get("follow") == "origin":
+        if self._origin is not None and push.node.settings.get("follow") == "origin":
             return [
                 f"this node follows {self._origin}: push to main there",
                 "(follow: none in this node's definition makes it independent)",
             ]
-        if request.ticket is None and node.settings.get("stage") == "prod":
+        if push.request.ticket is None and push.node.settings.get("stage") == "prod":
             return ["on stage prod, main takes pushes over HTTP alone, with your id and token"]
         return []
 
-    def _main(self, repository: Repository, update: RefUpdate, say: Say) -> list[str]:
-        judgement = self._reconciler.judge(repository, str(update.new))
-        _remark(judgement.remarks, say)
-        if not judgement.problems:
+    def _main(self, push: "_Push", update: RefUpdate) -> list[str]:
+        revision = str(update.new)
+        known = self._reconciler.known()
+        judgement = self._reconciler.judge(push.repository, revision, known)
+        _remark(judgement.remarks, push.say)
+        problems = [
+            *judgement.problems,
+            *locked_out(known, judgement, push.node.node_id, push.now),
+        ]
+        if problems:
+            return [*_listed(problems), f"{counted(problems)}; main was not moved"]
+        changed = push.repository.changes(update.old, revision)
+        asked = asked_of_push(
+            known,
+            judgement,
+            [each.path.decode("utf-8", "backslashreplace") for each in changed],
+            actor=push.actor,
+            settings=push.node.settings,
+            now=push.now,
+        )
+        push.decided.extend(
+            told(each, push.now, grant_id=push.grant_id if each.unmet else None, ref=MAIN)
+            for each in asked
+        )
+        lines = refusal(asked, push.repository.commit(revision).subject)
+        if lines and push.grant_id is not None:
+            push.say(f"main moves by the open break-glass grant {push.grant_id}")
             return []
-        return [*_listed(judgement.problems), f"{counted(judgement.problems)}; main was not moved"]
+        return lines
 
-    def _draft(self, repository: Repository, update: RefUpdate, say: Say) -> list[str]:
-        judgement = self._reconciler.judge(repository, str(update.new))
+    def _draft(self, push: "_Push", update: RefUpdate) -> list[str]:
+        judgement = self._reconciler.judge(push.repository, str(update.new))
         name = update.ref.removeprefix("refs/heads/")
         if judgement.tree_problems:
             return [
                 *_listed(judgement.problems),
                 f"{counted(judgement.problems)}; {name} is not taken",
             ]
-        _say_of_draft(name, judgement, say)
+        _say_of_draft(name, judgement, push.say)
+        foreseen = (self._foresee(document) for document in _sound_blueprints(judgement))
+        for line in itertools.islice(itertools.chain.from_iterable(foreseen), SHOWN):
+            push.say(line)
         return []
+
+    def _accept(self, push: "_Push") -> None:
+        """Put it into the audit before a ref moves: one that nobody accepted was tampered with."""
+        accepted = [
+            AuditEntry(
+                kind="ref.accepted",
+                actor=push.actor.id,
+                at=push.now,
+                subject=update.ref,
+                entry={"old": update.old, "new": update.new, "how": "push"},
+            )
+            for update in push.request.updates
+        ]
+        with self._database.begin() as connection:
+            audit.put(connection, [*push.decided, *accepted])
 
     def _after(self, request: PushRequest, say: Say) -> bool:
         with self._database.begin() as connection:
             node = desired.read_node(connection)
-            principal = None if request.ticket is None else self._principal_of(request.ticket)
-            actor = OPERATOR.id if principal is None else principal.id
+            actor = self._actor(request, node) or OPERATOR
             pushed = [
-                self._event(GitPushed(ref=u.ref, old=u.old, new=u.new), u.ref, node, actor)
+                self._event(GitPushed(ref=u.ref, old=u.old, new=u.new), u.ref, node, actor.id)
                 for u in request.updates
             ]
             self._emit(connection, pushed)
+            notice.notify(connection, notice.REVIEW)
         for update in request.updates:
-            if update.ref == MAIN and update.new is not None:
+            if update.new is None:
+                continue
+            if update.ref == MAIN:
                 self._wait(update.new, say)
+            else:
+                for line in self._announce(update.ref.removeprefix(DRAFTS), update.new):
+                    say(line)
         return True
 
     def _wait(self, revision: str, say: Say) -> None:
@@ -172,14 +266,18 @@ class PushGate:
                 f" within {APPLY_SECONDS:.0f} s; look with: xynctl status"
             )
 
-    def _tell_refused(self, refusals: Sequence[_Refusal], node: NodeState, actor: str) -> None:
+    def _tell_refused(self, refusals: Sequence[_Refusal], push: "_Push") -> None:
         events = [
             self._event(
-                GitRefused(ref=refusal.ref, problems=list(refusal.lines)), refusal.ref, node, actor
+                GitRefused(ref=each.ref, problems=list(each.lines)),
+                each.ref,
+                push.node,
+                push.actor.id,
             )
-            for refusal in refusals
+            for each in refusals
         ]
         with self._database.begin() as connection:
+            audit.put(connection, push.decided)
             self._emit(connection, events)
 
     def _event(self, data: EventData, ref: str, node: NodeState, actor: str) -> Event:
@@ -212,6 +310,15 @@ def _listed(problems: Sequence[Problem]) -> list[str]:
 def _remark(remarks: Sequence[Problem], say: Say) -> None:
     for line in _listed(remarks):
         say(f"remark: {line}")
+
+
+def _sound_blueprints(judgement: Judgement) -> Iterator[Mapping[str, Any]]:
+    """The documents of blueprints that would change and have no problem."""
+    wrong = {problem.path for problem in judgement.problems}
+    for change in judgement.changes:
+        found = judgement.state.files.get(change.path)
+        if found is not None and found.kind == "blueprint" and found.path not in wrong:
+            yield found.document or {}
 
 
 def _say_of_draft(name: str, judgement: Judgement, say: Say) -> None:

@@ -16,13 +16,18 @@ from typing import Final
 
 from xyn_reconciler.model.audit import START, AuditEntry, line_digest
 from xyn_reconciler.model.errors import ConflictError
+from xyn_reconciler.model.principal import OPERATOR
 from xyn_reconciler.model.redaction import Redactor
 from xyn_reconciler.record.guard import guarded
 from xyn_reconciler.record.read import EVERYTHING
 from xyn_reconciler.record.render import place, ranges
-from xyn_reconciler.store.git import Commit, Repository
+from xyn_reconciler.store import audit
+from xyn_reconciler.store.database import Connection
+from xyn_reconciler.store.git import MAIN, Commit, Repository
 
 AUDIT: Final = "refs/xyn/audit/"
+ACCEPTED: Final = "ref.accepted"
+"""A ref may move: ``old``, ``new``, ``how``; noted before it does."""
 AUTHOR: Final = "Xyn <xyn@localhost>"
 
 _log = logging.getLogger(__name__)
@@ -41,9 +46,33 @@ def audit_ref(node_id: str) -> str:
 
 
 def link_of(commit: Commit) -> Link:
-    """Where the chain stood after a commit."""
-    sequence, _, digest = commit.trailer_values("Chain")[-1].partition(" ")
+    """Where the chain stood after a commit; one that is older than the chain stood before it."""
+    stood = commit.trailer_values("Chain")
+    if not stood:
+        return Link()
+    sequence, _, digest = stood[-1].partition(" ")
     return Link(int(sequence), digest)
+
+
+def begin_log(connection: Connection, repository: Repository, *, now: dt.datetime) -> None:
+    """Note where ``main`` and the drafts stand, unless moves of ``main`` were noted before.
+
+    What was there before the first start, or before there was an audit, nobody accepted.
+    """
+    if not audit.list_entries(connection, limit=1, kinds=[ACCEPTED], subject=MAIN):
+        audit.put(
+            connection,
+            [
+                AuditEntry(
+                    kind=ACCEPTED,
+                    actor=OPERATOR.id,
+                    at=now,
+                    subject=ref,
+                    entry={"old": None, "new": tip, "how": "init"},
+                )
+                for ref, tip in repository.refs("refs/heads/").items()
+            ],
+        )
 
 
 def append_audit(

@@ -12,7 +12,7 @@ from typing import Final
 
 from xyn_reconciler.record.commit import WRITING
 from xyn_reconciler.record.read import read_batches
-from xyn_reconciler.record.rebuild import Putting, Rebuilt, holder_of, rebuild
+from xyn_reconciler.record.rebuild import Putting, Rebuilt, holder_of, rebuild_records
 from xyn_reconciler.record.render import node_of
 from xyn_reconciler.store import forgetting, git_purge, records
 from xyn_reconciler.store.database import Connection, Database, lock_in_transaction
@@ -48,7 +48,7 @@ def catch_up(
         if rewritten or not all(
             _put_new(connection, repository, ref, before.get(ref), now) for ref in moved
         ):
-            rebuild(connection, repository, now=now, progress=lambda _: None)
+            rebuild_records(connection, repository, now=now, progress=lambda _: None)
     if rewritten:
         git_purge.ask(repository.path, now)
 

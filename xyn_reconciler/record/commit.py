@@ -212,12 +212,21 @@ class Committer:
         tip = months[max(months)] if months else None
         if fresh := self._without_held(connection, of_records, node, tip):
             self._write(connection, fresh, node, months)
-        tip = self._repository.resolve(audit_ref(self._node_id))
-        if fresh := self._without_held(connection, of_audit, node, tip):
+        if fresh := self._without_held(connection, of_audit, node, self._last_audit()):
             self._write_audit(connection, fresh, node)
         outbox.done(connection, [row.id for row in waiting])
         if any(c.type == _BEHIND and c.status for c in node.conditions):
             desired.set_condition(connection, self._in_time())
+
+    def _last_audit(self) -> str | None:
+        """The newest commit of the audit that came of the outbox: ``forget`` makes others."""
+        tip = self._repository.resolve(audit_ref(self._node_id))
+        while tip is not None:
+            commit = self._repository.commit(tip)
+            if commit.trailer_values("Outbox"):
+                return tip
+            tip = commit.parents[0] if commit.parents else None
+        return None
 
     def _without_held(
         self,
@@ -280,6 +289,7 @@ class Committer:
                 redactor=self._redactor,
                 outbox=(node.database_id, [row.id for row in waiting]),
             )
+            crash_point("audit.committed")
             _mark(connection, waiting, commit)
 
     def _append(self, ref: str, files: dict[str, bytes], message: str, now: dt.datetime) -> str:

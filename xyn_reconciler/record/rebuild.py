@@ -19,6 +19,7 @@ from typing import Any, Final
 from xyn_reconciler.model.event import isoformat
 from xyn_reconciler.model.run import step_id
 from xyn_reconciler.record.read import Entry, months_by_node, read_batches
+from xyn_reconciler.record.rebuild_audit import rebuild_audit
 from xyn_reconciler.store import desired, outbox, records
 from xyn_reconciler.store.database import Connection
 from xyn_reconciler.store.git import Repository
@@ -50,6 +51,7 @@ class Rebuilt:
     runs: int = 0
     artifacts: int = 0
     interrupted: int = 0
+    audit: int = 0
     reconciled: list[Reconciled] = field(default_factory=list)
     """Every revision that this node looked at, the oldest first."""
 
@@ -61,11 +63,24 @@ def rebuild(
     now: dt.datetime,
     progress: Callable[[str], None],
 ) -> Rebuilt:
-    """Write every row that records hold; what is in flight here stays as it is.
+    """Write every row that records and the audit hold; what is in flight here stays as it is.
 
     In the caller's transaction: a kill in the middle leaves the index as it was.
     Raises :class:`~.read.DamagedRecordError` for records that cannot be read.
     """
+    done = rebuild_records(connection, repository, now=now, progress=progress)
+    done.audit = rebuild_audit(connection, repository, desired.read_node(connection).node_id)
+    return done
+
+
+def rebuild_records(
+    connection: Connection,
+    repository: Repository,
+    *,
+    now: dt.datetime,
+    progress: Callable[[str], None],
+) -> Rebuilt:
+    """As :func:`rebuild`, without the audit and what is made of it."""
     own = desired.read_node(connection).node_id
     done = Rebuilt()
     records.clear_finished(connection)

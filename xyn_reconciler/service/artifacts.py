@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from xyn_reconciler.model.artifact import Artifact
 from xyn_reconciler.model.dto import ArtifactCreateRequest, ArtifactDto, Page
-from xyn_reconciler.model.errors import ConflictError, InvalidError, NotFoundError, XynError
+from xyn_reconciler.model.errors import ConflictError, InvalidError, NotFoundError
 from xyn_reconciler.model.ids import new_id
 from xyn_reconciler.model.internal_events import ArtifactAttached, ArtifactCreated, internal_event
 from xyn_reconciler.model.principal import Principal
@@ -16,16 +16,6 @@ from xyn_reconciler.service.context import Context
 from xyn_reconciler.service.cursor import page
 from xyn_reconciler.store import artifact_rows, desired, outbox, runs
 from xyn_reconciler.store.database import Connection
-
-
-class QuotaExceededError(XynError):
-    """The artifact store is full.
-
-    ``limits.artifact_quota`` in ``node.yaml`` says how much it may hold.
-    """
-
-    code = "quota_exceeded"
-    http_status = 507
 
 
 def create_artifact(
@@ -83,17 +73,10 @@ def upload_artifact(
     """Store the bytes of an announced artifact; ``ConflictError`` if it has some already."""
     with context.database.read() as connection:
         announced = _known(connection, artifact_id)
-        node = desired.read_node(connection)
-        used = artifact_rows.stored_bytes(connection)
+        limits = desired.read_node(connection).settings["limits"]
     if announced.sha256 is not None:
         raise ConflictError(f"artifact {artifact_id} has its bytes already")
-    limits = node.settings["limits"]
-    left = int(limits["artifact_quota"]) - used
-    if left <= 0:
-        raise QuotaExceededError(
-            "the artifact store is full: raise limits.artifact_quota in node.yaml"
-        )
-    sha256, length = context.artifacts.put(data, limit=min(left, int(limits["artifact_max"])))
+    sha256, length = context.artifacts.put(data, limit=int(limits["artifact_max"]))
     if announced.byte_length not in {None, length}:
         raise InvalidError(f"byte_length is {announced.byte_length}, but {length} bytes came")
     now = context.clock()

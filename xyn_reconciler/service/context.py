@@ -9,7 +9,9 @@ from xyn_reconciler.model.capability import Catalogue
 from xyn_reconciler.model.principal import Principal
 from xyn_reconciler.model.redaction import Redactor
 from xyn_reconciler.reconcile.loop import Reconciler
+from xyn_reconciler.review.merged import Merging
 from xyn_reconciler.store.artifacts import ArtifactStore
+from xyn_reconciler.store.credentials import Credentials
 from xyn_reconciler.store.database import Database
 from xyn_reconciler.store.git import Repository
 from xyn_reconciler.trigger.intake import Intake
@@ -26,8 +28,10 @@ class Context:
     database: Database
     repository: Repository
     artifacts: ArtifactStore
+    credentials: Credentials
     intake: Intake
     reconciler: Reconciler
+    merging: Merging
     catalogue: Catalogue
     redactor: Redactor
     home: Path

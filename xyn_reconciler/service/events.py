@@ -195,7 +195,7 @@ def read_request(body: bytes) -> EmitEventRequest:
 
 def _take_in(context: Context, events: Sequence[Event]) -> Receipt:
     if events:
-        context.intake.headroom.ask(context.home, events[0].source)
+        context.intake.headroom.ask(context.home, context.database, events)
     return context.intake.take_in_together(context.database, events)
 
 

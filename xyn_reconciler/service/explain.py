@@ -6,7 +6,8 @@ changes a trigger sees at once what it would have done.
 """
 
 import uuid
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -41,7 +42,8 @@ class ExplanationDto(BaseModel):
     expected: Any = None
     found: Any = None
     run_id: uuid.UUID | None = None
-    """The run that it started, or in whose favour it was suppressed."""
+    """The run that it started, or in whose favour it was suppressed; for ``concurrency`` the run
+    that was made for it, and ended before its first step."""
 
 
 class ExplainedDto(BaseModel):
@@ -59,6 +61,9 @@ class ExplainedDto(BaseModel):
 
 
 _ORDER: dict[Outcome, int] = {"started": 0, "suppressed": 1, "held": 2, "not_matched": 3}
+
+TURNED_AWAY: Final = frozenset({"concurrency_skipped", "concurrency_conflict"})
+"""What a run failed of that ``concurrency`` ended at once (``on_conflict: skip`` and ``fail``)."""
 
 _SAID = {
     "dedupe": "within the window, another event of the key {key} started this run",
@@ -100,8 +105,8 @@ def explain(connection: Connection, view: View, event: Event) -> list[Explanatio
             found[name] = _judged(view, event, told, echo=echo)
     for name, suppression in suppressed.items():
         found[name] = _suppressed(suppression)
-    for name, run_id in runs.items():
-        found[name] = _started(name, run_id, found.get(name))
+    for name, (run_id, error) in runs.items():
+        found[name] = _started(name, run_id, error or {}, found.get(name))
     return sorted(found.values(), key=lambda each: (_ORDER[each.outcome], each.blueprint_id))
 
 
@@ -167,11 +172,16 @@ def _suppressed(suppression: Suppression) -> ExplanationDto:
     )
 
 
-def _started(name: str, run_id: uuid.UUID, told: ExplanationDto | None) -> ExplanationDto:
+def _started(
+    name: str, run_id: uuid.UUID, error: Mapping[str, Any], told: ExplanationDto | None
+) -> ExplanationDto:
+    """What began; a run that ``concurrency`` ended before its first step did not."""
+    turned_away = error.get("code") in TURNED_AWAY
     return ExplanationDto(
         blueprint_id=name,
         trigger=0 if told is None else told.trigger,
-        outcome="started",
-        reason="it fits, and started this run",
+        outcome="suppressed" if turned_away else "started",
+        reason=str(error["message"]) if turned_away else "it fits, and started this run",
+        condition="concurrency" if turned_away else None,
         run_id=run_id,
     )

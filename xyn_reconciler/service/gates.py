@@ -3,14 +3,16 @@
 import uuid
 from typing import Literal
 
+from xyn_reconciler.model.audit import AuditEntry
 from xyn_reconciler.model.dto import GateDecisionRequest, GateDto, Page
 from xyn_reconciler.model.errors import NotFoundError
 from xyn_reconciler.model.principal import Principal
 from xyn_reconciler.run.gate import decide_gate as decide
 from xyn_reconciler.service.context import Context
 from xyn_reconciler.service.cursor import page
+from xyn_reconciler.service.policy import authorize
 from xyn_reconciler.service.runs import find_step, known_run
-from xyn_reconciler.store import gates, runs
+from xyn_reconciler.store import audit, gates, runs
 from xyn_reconciler.store.database import Connection
 
 
@@ -43,9 +45,23 @@ def decide_gate(
     decision: Literal["approved", "rejected"],
     request: GateDecisionRequest,
 ) -> GateDto:
-    """Approve or reject what a gate lets through; the run goes on when enough have agreed."""
+    """Approve or reject what a gate lets through; the run goes on when enough have agreed.
+
+    The gate names who may; a policy may ask for more. Whoever may not approve may
+    still reject: stopping something needs no permission but the gate's.
+    """
     with context.database.begin() as connection:
         found = _known(connection, run_id, step)
+        if decision == "approved":
+            authorize(
+                context,
+                connection,
+                actor,
+                "gate.approve",
+                resource_type="gate",
+                resource_id=str(found.step_id),
+                run_id=str(run_id),
+            )
         decide(
             connection,
             run_id=run_id,
@@ -58,6 +74,14 @@ def decide_gate(
             now=context.clock(),
             emit=context.intake.emit,
         )
+        entry = AuditEntry(
+            kind=f"gate.{decision}",
+            actor=actor.id,
+            at=context.clock(),
+            subject=str(run_id),
+            entry={"step": found.key, "effect_digest": found.effect_digest},
+        )
+        audit.put(connection, [entry])
         return _known(connection, run_id, step)
 
 

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import logging
+from collections.abc import Mapping
 from typing import Any, Final
 
 from xyn_reconciler import __version__
@@ -15,26 +16,43 @@ from xyn_reconciler.store.git import MAIN
 _log = logging.getLogger(__name__)
 
 RECORD_LAG_LIMIT: Final = dt.timedelta(minutes=5)
-"""A record that waits longer for Git than this is a reason not to be ready."""
+"""A record that waits longer for Git than this is a trouble, whatever the committer says."""
+
+_WELL: Final[Mapping[str, bool]] = {
+    "Stalled": False,
+    "RecordsBehind": False,
+    "RecordsSetAside": False,
+    "RepositoryDamaged": False,
+    "EventsSetAside": False,
+    "Mirrored": True,
+    "Following": True,
+}
+"""The status of each condition of a node that is well; the other way round is a trouble."""
 
 
 def health(context: Context) -> HealthDto:
     """Whether this process serves, whatever the rest does (seed 45.2)."""
     now = context.clock()
+    try:
+        reasons = status(context).reasons
+    except XynError as error:
+        reasons = [error.message]
     return HealthDto(
-        status="degraded" if readiness(context) else "ok",
+        status="degraded" if reasons else "ok",
         version=__version__,
         uptime_seconds=int((now - context.started_at).total_seconds()),
         now=now,
+        reasons=reasons,
     )
 
 
 def readiness(context: Context) -> list[str]:
-    """Why the node is not ready, a sentence each; empty when all is well."""
+    """Why the node takes no part, a sentence each; empty when it does, even with troubles."""
     try:
-        return status(context).reasons
+        found = status(context)
     except XynError as error:
         return [error.message]
+    return [] if found.ready else found.reasons
 
 
 def status(context: Context) -> StatusDto:
@@ -47,7 +65,7 @@ def status(context: Context) -> StatusDto:
         records_waiting, oldest = outbox.backlog(connection)
     main = context.repository.resolve(MAIN)
     lag = dt.timedelta(0) if oldest is None else max(now - oldest, dt.timedelta(0))
-    reasons = _reasons(node, main, lag)
+    missing = _missing(node, main)
     settings = node.settings
     return StatusDto(
         node_id=node.node_id,
@@ -70,22 +88,28 @@ def status(context: Context) -> StatusDto:
         gates_waiting=gates_waiting,
         records_waiting=records_waiting,
         record_lag_seconds=round(lag.total_seconds(), 3),
-        ready=not reasons,
-        reasons=reasons,
+        ready=not missing,
+        reasons=[*missing, *_troubles(node, lag)],
     )
 
 
-def _reasons(node: desired.NodeState, main: str | None, lag: dt.timedelta) -> list[str]:
-    reasons = []
+def _missing(node: desired.NodeState, main: str | None) -> list[str]:
+    """What the node cannot take part without."""
     if main is None:
-        reasons.append("the state repository has no branch main")
-    elif node.last_applied_revision is None:
-        reasons.append("no revision has been applied yet")
-    elif node.last_attempted_revision != main:
-        reasons.append(f"main is at {main[:12]}, which was not looked at yet")
+        return ["the state repository has no branch main"]
+    if node.last_applied_revision is None:
+        return ["no revision has been applied yet"]
+    if node.last_attempted_revision != main:
+        return [f"main is at {main[:12]}, which was not looked at yet"]
+    return []
+
+
+def _troubles(node: desired.NodeState, lag: dt.timedelta) -> list[str]:
+    """What is broken while the rest goes on."""
+    troubles = [c.message for c in node.conditions if _WELL.get(c.type, c.status) != c.status]
     if lag > RECORD_LAG_LIMIT:
-        reasons.append(f"records wait for Git since {lag.total_seconds():.0f} s")
-    return reasons
+        troubles.append(f"records wait for Git since {lag.total_seconds():.0f} s")
+    return troubles
 
 
 def reconcile(context: Context, actor: Principal, *, dry_run: bool) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from xyn_reconciler.run.compile import compile_plan
 from xyn_reconciler.run.rerun import kept
 from xyn_reconciler.service.context import Context
 from xyn_reconciler.service.cursor import page
-from xyn_reconciler.store import dispatch, notice, outbox, runs
+from xyn_reconciler.service.policy import permission_to_start
+from xyn_reconciler.store import audit, dispatch, notice, outbox, runs
 from xyn_reconciler.store.database import Connection
 from xyn_reconciler.store.git import MAIN, Repository
 from xyn_reconciler.store.runs import NewRun
@@ -40,6 +41,7 @@ def start_run(
     if idempotency_key is not None:
         run_id = uuid.uuid5(uuid.NAMESPACE_OID, f"{actor.id} {idempotency_key}")
     with context.database.begin() as connection:
+        permission = permission_to_start(context, connection, actor, request.blueprint_ref)
         started = context.intake.start_run(
             connection,
             request.blueprint_ref,
@@ -49,6 +51,7 @@ def start_run(
             priority=request.priority,
             actor=actor.id,
             correlation_id=correlation_id,
+            permission=permission,
         )
         return known_run(connection, started)
 
@@ -61,7 +64,9 @@ def list_runs(
     status: str | None = None,
     blueprint_id: str | None = None,
     event_id: uuid.UUID | None = None,
+    parent_run_id: uuid.UUID | None = None,
 ) -> Page[RunDto]:
+    """Runs, newest first; ``parent_run_id``: those that steps of this run have started."""
     with context.database.connect() as connection:
         return page(
             lambda most, before: runs.list_runs(
@@ -71,6 +76,7 @@ def list_runs(
                 status=status,
                 blueprint_id=blueprint_id,
                 event_id=event_id,
+                parent_run_id=parent_run_id,
             ),
             limit=limit,
             cursor=cursor,
@@ -126,11 +132,10 @@ def rerun_run(
         origin = known_run(connection, run_id)
         if not origin.status.ended:
             raise ConflictError(f"run {run_id} has not ended: it is {origin.status}")
+        permission = permission_to_start(context, connection, actor, origin.blueprint_id)
         plan, at = runs.plan_of(connection, run_id), origin.revision
         if revision is not None:
             plan, at = _plan_at(context, plan, revision)
-        statuses = {step.key: step.status for step in runs.list_steps(connection, run_id)}
-        keys = kept(plan, statuses, from_step)
         new = NewRun(
             run_id=new_id(),
             name=origin.name,
@@ -148,6 +153,10 @@ def rerun_run(
             origin_run_id=run_id,
             key_run_id=None if fresh else runs.key_run_id(connection, run_id),
         )
+        new = permission.applied(new)
+        statuses = {step.key: step.status for step in runs.list_steps(connection, run_id)}
+        keys = kept(new.plan, statuses, from_step)
+        audit.put(connection, permission.entries(now, by_a_person=True))
         runs.insert_runs(connection, [new])
         runs.copy_steps(connection, origin=run_id, run_id=new.run_id, keys=keys)
         outbox.put(connection, "run", [new.run_id], now)
@@ -172,6 +181,8 @@ def resolve_step(
         if not runs.lock(connection, run_id):
             raise NotFoundError(f"no run {run_id}")
         run = known_run(connection, run_id)
+        if resolution != "fail":
+            permission_to_start(context, connection, actor, run.blueprint_id)
         found = find_step(runs.list_steps(connection, run_id), run_id, step)
         if run.status.ended or not runs.resolve_step(
             connection, found.step_id, resolution=resolution, by=actor.id, now=now

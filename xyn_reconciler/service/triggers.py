@@ -1,6 +1,7 @@
 """What triggers wait for: the next times of schedules, and sources that accept nothing yet."""
 
 import datetime as dt
+import zoneinfo
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -9,9 +10,8 @@ from pydantic import BaseModel, ConfigDict
 from xyn_reconciler.model.dto import Timestamp
 from xyn_reconciler.service.context import Context
 from xyn_reconciler.store import desired
-from xyn_reconciler.store import suppressions as storm_store
+from xyn_reconciler.trigger import pressure
 from xyn_reconciler.trigger.cron import next_slots
-from xyn_reconciler.trigger.pressure import BACKLOG_LIMIT, steps_back
 from xyn_reconciler.trigger.schedule import live_schedules, schedules_of
 from xyn_reconciler.trigger.signature import unset_secrets
 
@@ -50,16 +50,20 @@ class SourceDto(BaseModel):
 
 
 class BacklogDto(BaseModel):
-    """Runs that wait for their first worker, and whose next runs step back in the queue."""
+    """What waits to be handled, whose next runs step back in the queue, who was refused."""
 
     model_config = ConfigDict(extra="forbid")
 
     waiting: int
+    """Runs that no worker has taken up yet."""
     limit: int
     slowed: dict[str, int]
     """Blueprint -> by how much of its priority; empty while the backlog is within its limit."""
+    waiting_bytes: int
+    """Of events that are not in Git yet, or wait with their run; counted a moment ago."""
+    limit_bytes: int
     refused: dict[str, int]
-    """Source -> requests that this process answered 429, for want of disk space."""
+    """Source -> requests that this process answered 429, for want of room."""
 
 
 def next_times(document: Mapping[str, Any], now: dt.datetime) -> list[ScheduleDto]:
@@ -77,6 +81,20 @@ def next_times(document: Mapping[str, Any], now: dt.datetime) -> list[ScheduleDt
         )
         for each in schedules_of(document)
     ]
+
+
+def foretold(document: Mapping[str, Any], now: dt.datetime) -> list[str]:
+    """Say for each schedule of a document that is only proposed when it would fire next."""
+    return [
+        f"{each.blueprint_id}: {each.cron} {each.timezone}: {_on_the_clock(each)}"
+        for each in next_times(document, now)
+    ]
+
+
+def _on_the_clock(schedule: ScheduleDto) -> str:
+    zone = zoneinfo.ZoneInfo(schedule.timezone)
+    times = [each.astimezone(zone).isoformat(" ", "minutes") for each in schedule.next_times]
+    return f"next {', '.join(times)}" if times else "never"
 
 
 def list_schedules(context: Context) -> list[ScheduleDto]:
@@ -102,14 +120,18 @@ def list_sources(context: Context) -> list[SourceDto]:
 
 
 def backlog(context: Context) -> BacklogDto:
-    """Give what the page says when starting runs slows."""
-    with context.database.connect() as connection:
-        waiting = storm_store.waiting_runs(connection)
+    """Give what pages say when starting runs slows, or when senders are refused."""
+    headroom = context.intake.headroom
+    with context.database.read() as connection:
+        found = pressure.backlog(connection)
+    waiting = headroom.waiting(context.database)
     return BacklogDto(
-        waiting=sum(waiting.values()),
-        limit=BACKLOG_LIMIT,
-        slowed=steps_back(waiting),
-        refused=dict(context.intake.headroom.refused),
+        waiting=found.waiting,
+        limit=found.limit,
+        slowed=dict(found.slowed),
+        waiting_bytes=waiting.size,
+        limit_bytes=waiting.limit,
+        refused=dict(headroom.refused),
     )
 
 

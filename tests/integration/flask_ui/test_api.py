@@ -227,6 +227,15 @@ def test_a_source_that_trusts_loopback_alone_refuses_others(client: FlaskClient)
     assert answer.status_code == 401
 
 
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"])
+def test_what_a_proxy_on_this_machine_hands_on_does_not_come_from_this_machine(
+    client: FlaskClient, header: str
+) -> None:
+    answer = client.post("/hooks/plain", json={}, headers={header: "127.0.0.1"})
+
+    assert answer.status_code == 401
+
+
 def test_an_unknown_source_is_404(client: FlaskClient) -> None:
     assert client.post("/hooks/nobody", json={}).status_code == 404
 

@@ -1,3 +1,4 @@
+import gzip
 import json
 import uuid
 from typing import Any
@@ -93,6 +94,31 @@ def test_a_body_over_its_cap_is_refused_before_it_is_read(client: FlaskClient) -
 
     assert answer.status_code == 413
     assert answer.get_json()["error"]["code"] == "too_large"
+
+
+@pytest.mark.parametrize("path", ["/hooks/generic", "/api/v1/events", "/api/v1/runs"])
+def test_a_compressed_body_is_refused_in_words_and_not_read_as_broken_json(
+    client: FlaskClient, path: str
+) -> None:
+    answer = client.post(
+        path,
+        data=gzip.compress(b'{"event_name": "demo.x"}'),
+        content_type="application/json",
+        headers={"Content-Encoding": "gzip"},
+    )
+
+    assert answer.status_code == 415
+    assert answer.get_json()["error"]["code"] == "unsupported_media_type"
+    assert "Content-Encoding" in answer.get_json()["error"]["message"]
+    assert answer.headers["Accept-Encoding"] == "identity"
+
+
+def test_a_body_that_says_it_is_not_compressed_is_read(client: FlaskClient) -> None:
+    answer = client.post(
+        "/api/v1/events", json={"event_name": "demo.x"}, headers={"Content-Encoding": "identity"}
+    )
+
+    assert answer.status_code == 201
 
 
 def test_a_node_beyond_loopback_wants_its_token_of_everybody(web: Web) -> None:

@@ -14,18 +14,31 @@ import httpx2
 import pytest
 
 from flask_ui.serve import bind
-from tests.running import free_port
+from tests.running import free_port, wait_for
 from xyn_reconciler.model.errors import ConflictError
 
+STORM = 300
+"""Groups of alerts that Alertmanager posts at once; each request waits for a commit."""
+
 PROGRAM = """
-import os, sys, time
+import os, sys, threading, time
 from flask_ui.serve import bind, serve
 from xyn_reconciler.node.lifeline import watch_lifeline
+
+held, release = [], threading.Event()
 
 def application(environ, start_response):
     if environ["PATH_INFO"] == "/slow":
         print("slow", flush=True)
         time.sleep(1)
+    if environ["PATH_INFO"] == "/held":
+        held.append(environ)
+        release.wait(60)
+    if environ["PATH_INFO"] == "/count":
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [str(len(held)).encode()]
+    if environ["PATH_INFO"] == "/release":
+        release.set()
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [environ["REMOTE_ADDR"].encode()]
 
@@ -95,6 +108,24 @@ def test_a_port_has_one_owner(server: tuple["subprocess.Popen[str]", int, int]) 
         bind(("127.0.0.1", "::1"), port)
 
 
+def test_a_page_answers_while_a_storm_of_posts_waits(
+    server: tuple["subprocess.Popen[str]", int, int],
+) -> None:
+    _, port, _ = server
+    with contextlib.ExitStack() as stack:
+        for _ in range(STORM):
+            connection = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+            connection.sendall(b"POST /held HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+
+        wait_for(
+            lambda: httpx2.get(f"http://127.0.0.1:{port}/count", trust_env=False).text == str(STORM)
+        )
+        page = httpx2.get(f"http://127.0.0.1:{port}/", trust_env=False)
+        httpx2.get(f"http://127.0.0.1:{port}/release", trust_env=False)
+
+    assert page.is_success
+
+
 def test_what_is_under_way_is_finished_before_the_end(
     server: tuple["subprocess.Popen[str]", int, int],
 ) -> None:
@@ -132,6 +163,6 @@ def test_clients_that_say_nothing_more_keep_nobody_out(
 
         assert httpx2.get(f"http://127.0.0.1:{port}/", timeout=20).status_code == 200
         # Each of them is hung up on, and not kept for as long as it likes.
-        silent.settimeout(20)
+        silent.settimeout(60)
         while silent.recv(1000):
             pass

@@ -169,6 +169,65 @@ def test_health_lists_sources_and_the_backlog(triggers: Web) -> None:
     assert client.get("/api/v1/backlog").get_json()["waiting"] == 1
 
 
+def _limit(web: Web, limits: str) -> None:
+    repository = web.context.repository
+    tip = repository.resolve(MAIN)
+    assert tip is not None
+    node = repository.read_path(tip, "node.yaml")
+    assert node is not None
+    kept = [line for line in node.decode().splitlines() if not line.startswith("limits:")]
+    repository.commit_files(
+        MAIN,
+        expected=tip,
+        changes={"node.yaml": "\n".join([*kept, f"limits: {limits}", ""]).encode()},
+        message="Limit the backlog\n",
+        author="Ada <ada@example.net>",
+        now=utc_now(),
+    )
+    judgement = web.context.reconciler.reconcile()
+    assert judgement is not None
+    assert judgement.problems == ()
+
+
+def test_console_and_health_say_whose_starts_step_back(triggers: Web) -> None:
+    _limit(triggers, "{backlog_runs: 1}")
+    client = triggers.client()
+    for host in ("db1", "db2"):
+        client.post("/api/v1/events", json={"event_name": "demo.alert", "data": {"host": host}})
+
+    console, health = _page(client, "/ui/events"), _page(client, "/ui/health")
+
+    assert "bp.demo.calm" in console.partition('data-testid="slowed"')[2].partition("</p>")[0]
+    assert 'data-testid="slowed-bp.demo.calm"' in health
+    assert 'data-testid="backlog-waiting">2</span> of at most 1 runs' in health
+
+
+def test_without_a_backlog_the_console_says_nothing_of_it(triggers: Web) -> None:
+    _alert(triggers.client())
+
+    assert 'data-testid="slowed"' not in _page(triggers.client(), "/ui/events")
+
+
+def test_without_room_for_more_bytes_senders_get_429_and_are_listed_by_source(
+    triggers: Web,
+) -> None:
+    _limit(triggers, "{backlog_max: 1B}")
+    client = triggers.client()
+
+    delivered = client.post("/hooks/plain", json={"note": "n"})
+    emitted = client.post("/api/v1/events", json={"event_name": "demo.alert"})
+    backlog = client.get("/api/v1/backlog").get_json()
+
+    assert [each.status_code for each in (delivered, emitted)] == [429, 429]
+    assert [each.headers["Retry-After"] for each in (delivered, emitted)] == ["30", "30"]
+    assert delivered.get_json()["error"]["code"] == "intake_full"
+    assert backlog["refused"] == {"plain": 1, "api": 1}
+    assert backlog["limit_bytes"] == 1
+    refused = _page(client, "/ui/health").partition('data-testid="refused"')[2]
+    assert "1 of <code>plain</code>" in refused
+    assert "1 of <code>api</code>" in refused
+
+
 def test_the_console_marks_failures_and_says_what_the_mark_means(web: Web) -> None:
     failed = internal_event(
         ReconcileFailed(revision="a" * 40, reason="invalid", problems=[]),

@@ -20,12 +20,14 @@ from xyn_reconciler.model.redaction import Redactor
 from xyn_reconciler.reconcile.loop import Reconciler
 from xyn_reconciler.reconcile.push import SHOWN, PushGate
 from xyn_reconciler.run.compile import compile_run
+from xyn_reconciler.service.triggers import foretold
 from xyn_reconciler.store import desired
 from xyn_reconciler.store.database import Database
 from xyn_reconciler.store.git import MAIN, Repository
 from xyn_reconciler.store.push_hook import HookServer, hook_socket, install_hooks
 from xyn_reconciler.trigger.intake import Intake
 
+NOW = dt.datetime(2026, 3, 28, 12, tzinfo=dt.UTC)
 NODE = "id: seed\nenv_id: local\nmode: active\nstage: dev\n"
 DISK = """\
 id: bp.disk
@@ -38,6 +40,16 @@ plan:
   - {id: note, kind: transform, set: {host: "{{ inputs.host }}"}}
 """
 OTHER = "id: bp.other\nplan:\n  - {id: a, kind: transform, set: {x: 1}}\n"
+ANYBODY = """\
+policy_id: 2f1c1f9e-5a0b-4a4e-9a53-2f7e5d9d1a01
+policy_type: governance
+name: anybody
+status: active
+rules:
+  - rule_id: 7a0e3c52-2b19-4b0f-8d0e-5f6a7b8c9d02
+    match: {action: blueprint.promote}
+    effect: allow
+"""
 CATALOGUE = Catalogue(
     {"ssh.run": ActionSpec("ssh.run", "Run a command.", {}, {}, idempotent=False, installed=False)}
 )
@@ -75,6 +87,8 @@ class World:
             self.database,
             self.intake.emit,
             principal_of=self.principals.get,
+            foresee=lambda document: foretold(document, NOW),
+            announce=lambda _name, _head: (),
             origin=self.origin,
         )
 
@@ -297,6 +311,32 @@ def test_a_draft_is_taken_and_told_what_is_wrong_with_it(served: World) -> None:
     assert served.push(":refs/heads/draft/disk").ok
 
 
+def test_a_draft_shows_when_its_schedules_would_fire_on_the_clock_of_their_zone(
+    served: World,
+) -> None:
+    nightly = """\
+id: bp.nightly
+triggers:
+  - schedule: {cron: "30 2 * * *", timezone: Europe/Berlin}
+plan: [{id: a, kind: transform, set: {x: 1}}]
+"""
+    broken = nightly.replace("bp.nightly", "bp.broken").replace("30 2 *", "30 25 *")
+    served.write({"node.yaml": NODE})
+    served.push()
+    served.write({"blueprints/nightly.yaml": nightly, "blueprints/broken.yaml": broken})
+
+    draft = served.push("HEAD:refs/heads/draft/nightly")
+
+    (told,) = [line for line in draft.said.splitlines() if "bp.nightly" in line]
+    # 02:30 does not exist on the 29th: the clock leaps from 02:00 to 03:00.
+    assert told == (
+        "bp.nightly: 30 2 * * * Europe/Berlin: next 2026-03-29 03:00+02:00,"
+        " 2026-03-30 02:30+02:00, 2026-03-31 02:30+02:00, 2026-04-01 02:30+02:00,"
+        " 2026-04-02 02:30+02:00"
+    )
+    assert "blueprints/broken.yaml:3:" in draft.said
+
+
 def test_what_is_printed_ends_after_a_screen(served: World) -> None:
     files: dict[str, str | None] = {f"blueprints/b{n}.yaml": f"idd: b{n}\n" for n in range(60)}
     served.write({"node.yaml": NODE, **files})
@@ -327,7 +367,9 @@ def test_a_node_that_follows_takes_no_pushes_to_main(served: World) -> None:
 
 
 def test_on_stage_prod_main_takes_no_push_without_a_principal(served: World) -> None:
-    served.write({"node.yaml": NODE.replace("stage: dev", "stage: prod")})
+    served.write(
+        {"node.yaml": NODE.replace("stage: dev", "stage: prod"), "policies/p.yaml": ANYBODY}
+    )
     served.push()
     served.write({"blueprints/other.yaml": OTHER})
 

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import text
 
 from xyn_reconciler.action.registry import catalogue, installed_actions
+from xyn_reconciler.model.audit import AuditEntry
 from xyn_reconciler.model.event import Event
 from xyn_reconciler.model.principal import OPERATOR
 from xyn_reconciler.model.redaction import Redactor
@@ -21,7 +22,7 @@ from xyn_reconciler.record.rebuild import Rebuilt, rebuild
 from xyn_reconciler.run import gate
 from xyn_reconciler.run.compile import compile_run
 from xyn_reconciler.run.worker import Worker
-from xyn_reconciler.store import desired, outbox
+from xyn_reconciler.store import audit, desired, outbox
 from xyn_reconciler.store.artifacts import ArtifactStore
 from xyn_reconciler.store.database import Database
 from xyn_reconciler.store.git import MAIN, Repository
@@ -71,6 +72,12 @@ TABLES = {
     "dedupe_windows": "blueprint_id, trigger_index, key",
     "debounced": "blueprint_id, trigger_index, key",
     "footprints": "run_id, key, metric, occurred_at",
+    "audit": "audit_id",
+    "reviews": "draft_id",
+    "review_iterations": "draft_id, iteration",
+    "review_comments": "comment_id",
+    "review_decisions": "decision_id",
+    "grants": "grant_id",
 }
 
 
@@ -176,6 +183,13 @@ class World:
                 now=self.now(),
                 emit=self.intake.emit,
             )
+
+    def decide(self, kind: str, subject: str, /, by: str = "ada", **entry: Any) -> AuditEntry:  # noqa: ANN401 - JSON
+        """Something privileged is decided: an audit entry."""
+        made = AuditEntry(kind=kind, actor=by, at=self.now(), subject=subject, entry=entry)
+        with self.database.begin() as connection:
+            audit.put(connection, [made])
+        return made
 
     def rebuild(self) -> Rebuilt:
         with self.database.begin() as connection:

@@ -2,10 +2,12 @@
 
 import time
 import uuid
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from xyn_reconciler.action import container_exec
 from xyn_reconciler.action.container_exec import ContainerExec, remove_leftovers
 from xyn_reconciler.action.context import ActionContext
 from xyn_reconciler.model.errors import PermanentError
@@ -52,7 +54,8 @@ def test_what_would_widen_the_container_is_refused(inputs: dict[str, Any]) -> No
     assert caught.value.failure_code == "invalid_inputs"
 
 
-def test_without_runs_no_engine_is_asked_for_leftovers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/at/all.sock")
+def test_where_no_engine_is_set_up_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.setattr(container_exec, "_SOCKET", Path("/nowhere/at/all.sock"))
 
-    assert remove_leftovers([]) == 0
+    assert remove_leftovers(lambda _: pytest.fail("nobody is to be asked")) == 0

@@ -11,6 +11,7 @@ def test_the_catalogue_tells_installed_actions_from_those_that_are_only_known() 
     assert found["http.call"].installed
     assert found["ssh.run"].installed
     assert found["container.exec"].installed
+    assert found["blueprints.run"].installed
     assert not found["git.commit"].installed
 
 

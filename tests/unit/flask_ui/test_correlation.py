@@ -14,7 +14,7 @@ def test_a_sane_id_is_kept() -> None:
 
 @pytest.mark.parametrize("given", ["", "a b", "x" * 129, "-x", "a\x00b", 'a"b', "ä"])
 def test_any_other_is_replaced_by_a_new_one(given: str) -> None:
-    assert uuid.UUID(correlation_id(Headers({"X-Correlation-Id": given}))).version == 4
+    assert uuid.UUID(correlation_id(Headers({"X-Correlation-Id": given}))).version == 7
 
 
 def test_a_trace_id_serves_where_there_is_no_id() -> None:
@@ -35,4 +35,4 @@ def test_a_trace_id_serves_where_there_is_no_id() -> None:
     ],
 )
 def test_a_traceparent_that_is_none_is_passed_over(parent: str) -> None:
-    assert uuid.UUID(correlation_id(Headers({"traceparent": parent}))).version == 4
+    assert uuid.UUID(correlation_id(Headers({"traceparent": parent}))).version == 7

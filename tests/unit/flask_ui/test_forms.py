@@ -87,11 +87,3 @@ def test_no_input_can_pass_for_a_field_of_ours() -> None:
     (field,) = forms.fields({"effect_digest": {"type": "string"}})
 
     assert field.form_name == "input.effect_digest"
-
-
-def test_an_object_schema_says_itself_what_is_required() -> None:
-    schema = {"properties": {"a": {"type": "string"}, "b": {"type": "string"}}, "required": ["a"]}
-
-    _, errors = forms.read(forms.of_object(schema), {})
-
-    assert list(errors) == ["a"]

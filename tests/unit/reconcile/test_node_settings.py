@@ -29,6 +29,8 @@ def test_the_node_of_node_yaml_is_the_primary_one_with_every_default_filled_in()
             "artifact_max": 1_000_000,
             "artifact_quota": 20_000_000_000,
             "backlog": 604_800.0,
+            "backlog_runs": 1000,
+            "backlog_max": 1_000_000_000,
         },
         "providers": {"openai": {"enabled": False}},
         "labels": ["edge"],

@@ -2,8 +2,7 @@
 
 import argparse
 
-from xyn_reconciler.cli.client import Client, segment
-from xyn_reconciler.cli.find import find_url
+from xyn_reconciler.cli.client import connect, segment
 from xyn_reconciler.cli.output import print_list, print_one
 
 _COLUMNS = {
@@ -22,7 +21,7 @@ _HISTORY = {
 
 
 def list_blueprints(options: argparse.Namespace) -> None:
-    rows = Client(find_url(options.home)).items("/blueprints", limit=options.limit)
+    rows = connect(options).items("/blueprints", limit=options.limit)
     print_list(
         list(rows),
         _COLUMNS,
@@ -33,13 +32,13 @@ def list_blueprints(options: argparse.Namespace) -> None:
 
 
 def show(options: argparse.Namespace) -> None:
-    client = Client(find_url(options.home))
+    client = connect(options)
     blueprint = client.get(f"/blueprints/{segment(options.blueprint_id)}")
     print_one(blueprint, name="blueprint_id", form=options.output)
 
 
 def history(options: argparse.Namespace) -> None:
-    client = Client(find_url(options.home))
+    client = connect(options)
     rows = client.get(
         f"/blueprints/{segment(options.blueprint_id)}/history", limit=min(options.limit, 200)
     )

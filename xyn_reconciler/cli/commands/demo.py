@@ -10,9 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from xyn_reconciler.cli.client import Client
+from xyn_reconciler.cli.client import Client, token_of
 from xyn_reconciler.cli.output import remark
 from xyn_reconciler.model.errors import UnavailableError
+from xyn_reconciler.node.home import Home
 
 HELLO: Final = ("bp.demo.hello", "demo.hello", {"name": "night shift"})
 APPROVAL: Final = ("bp.demo.approval", "demo.change", {"service": "billing", "change": "restart"})
@@ -25,7 +26,7 @@ Pause = Callable[[float], None]
 
 def show_demo(url: str, home: Path, say: Say, *, emit: bool, pause: Pause) -> None:
     """Emit the demo events where asked for, wait for what they do, and print what to try."""
-    client = Client(url)
+    client = Client(url, token_of(Home(home)))
     if emit:
         run = _run_of(client, HELLO)
         run = _wait(

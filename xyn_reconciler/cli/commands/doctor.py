@@ -9,8 +9,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from xyn_reconciler.cli.client import Client
-from xyn_reconciler.cli.find import find_url, home_path
+from xyn_reconciler.cli.client import Client, token_of
+from xyn_reconciler.cli.find import home_path
 from xyn_reconciler.cli.output import answer
 from xyn_reconciler.model.errors import XynError
 from xyn_reconciler.node.home import Home
@@ -73,7 +73,7 @@ def _home(home: Home) -> Iterator[Finding]:
         wrong = [error.message]
     yield "repository", not wrong, "; ".join(wrong) or "every object is there and whole"
     try:
-        status = Client(find_url(str(home.path))).get("/status")
+        status = Client(home.running(), token_of(home)).get("/status")
     except XynError as error:
         yield "node", True, error.message
         return
@@ -81,7 +81,7 @@ def _home(home: Home) -> Iterator[Finding]:
         from xyn_reconciler.store.embedded_postgres import EmbeddedPostgres
 
         yield "rows", True, EmbeddedPostgres(home.postgres, home.run).psql
-    yield "node", status["ready"], "; ".join(status["reasons"]) or f"ready at {status['url']}"
+    yield "node", not status["reasons"], "; ".join(status["reasons"]) or f"ready at {status['url']}"
 
 
 def _existing(path: Path) -> Path:

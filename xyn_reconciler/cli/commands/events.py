@@ -5,8 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from xyn_reconciler.cli.client import Client
-from xyn_reconciler.cli.find import find_url
+from xyn_reconciler.cli.client import connect
 from xyn_reconciler.cli.ids import find_id
 from xyn_reconciler.cli.output import print_list, print_one, remark
 from xyn_reconciler.model.errors import InvalidError
@@ -26,12 +25,12 @@ def emit(options: argparse.Namespace) -> None:
     headers = {"Content-Type": "application/json"}
     if options.idempotency_key:
         headers["Idempotency-Key"] = options.idempotency_key
-    event = Client(find_url(options.home)).post_bytes("/events", body.encode(), headers)
+    event = connect(options).post_bytes("/events", body.encode(), headers)
     print_one(event, name="event_id", form=options.output)
 
 
 def list_events(options: argparse.Namespace) -> None:
-    client = Client(find_url(options.home))
+    client = connect(options)
     rows = client.items(
         "/events", limit=options.limit, event_name=options.event_name, run_id=options.run_id
     )
@@ -45,13 +44,13 @@ def list_events(options: argparse.Namespace) -> None:
 
 
 def show(options: argparse.Namespace) -> None:
-    client = Client(find_url(options.home))
+    client = connect(options)
     event_id = find_id(client, "events", "event_id", options.event_id)
     print_one(client.get(f"/events/{event_id}"), name="event_id", form=options.output)
 
 
 def forget(options: argparse.Namespace) -> None:
-    client = Client(find_url(options.home))
+    client = connect(options)
     event_id = find_id(client, "events", "event_id", options.event_id)
     client.post(f"/events/{event_id}/forget")
     remark(f"forgotten: {event_id}")

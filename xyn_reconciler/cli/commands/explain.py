@@ -3,15 +3,17 @@
 import argparse
 import json
 
-from xyn_reconciler.cli.client import Client
-from xyn_reconciler.cli.find import find_url
+from xyn_reconciler.cli.client import connect
 from xyn_reconciler.cli.ids import find_id
 from xyn_reconciler.cli.output import Row, answer, print_list
 
 
 def _why(row: Row) -> str:
-    """The run, where there is one, says more than words."""
-    return f"run {row['run_id']}" if row["run_id"] else str(row["reason"])
+    """The run first: a table cuts what is long."""
+    run = f"run {row['run_id']}" if row["run_id"] else ""
+    if row["outcome"] == "started":
+        return run
+    return f"{run}: {row['reason']}" if run else str(row["reason"])
 
 
 _COLUMNS = {
@@ -26,7 +28,7 @@ _COLUMNS = {
 
 def event(options: argparse.Namespace) -> None:
     """Print what came of an event: the whole answer as JSON, or a line for each blueprint."""
-    client = Client(find_url(options.home))
+    client = connect(options)
     event_id = find_id(client, "events", "event_id", options.event_id)
     found = client.get(f"/events/{event_id}/explain")
     if options.output == "json":

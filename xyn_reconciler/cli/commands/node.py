@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 from xyn_reconciler import __version__
-from xyn_reconciler.cli.client import Client
-from xyn_reconciler.cli.find import find_url, home_path
+from xyn_reconciler.cli.client import connect
+from xyn_reconciler.cli.find import home_path
 from xyn_reconciler.cli.output import answer, print_one, remark
 from xyn_reconciler.model.errors import ConflictError
 from xyn_reconciler.node.home import Home
@@ -27,7 +27,7 @@ def init(options: argparse.Namespace) -> None:
 
 def status(options: argparse.Namespace) -> int:
     """Print the node's status; 1 where it is not ready."""
-    found = Client(find_url(options.home)).get("/status")
+    found = connect(options).get("/status")
     if options.output == "table":
         # Of a condition, what a person wants: whether, and what it says.
         conditions = found.pop("conditions")
@@ -39,7 +39,7 @@ def status(options: argparse.Namespace) -> int:
 
 
 def reconcile(options: argparse.Namespace) -> None:
-    client = Client(find_url(options.home))
+    client = connect(options)
     found = client.post("/reconcile", {"dry_run": options.dry_run})
     print_one(found, name="revision", form=options.output)
 

@@ -5,11 +5,10 @@ import json
 import time
 from typing import Any, Final
 
-from xyn_reconciler.cli.client import Client, segment
-from xyn_reconciler.cli.find import find_url
+from xyn_reconciler.cli.client import connect, segment
 from xyn_reconciler.cli.ids import find_id
 from xyn_reconciler.cli.output import answer, print_list, print_one, remark, table
-from xyn_reconciler.model.errors import InvalidError
+from xyn_reconciler.cli.values import typed
 from xyn_reconciler.model.run import RunStatus
 
 _RUN_COLUMNS = {
@@ -30,11 +29,14 @@ _POLL_SECONDS: Final = 0.25
 
 
 def start(options: argparse.Namespace) -> None:
-    client = Client(find_url(options.home))
+    client = connect(options)
     blueprint = client.get(f"/blueprints/{segment(options.blueprint)}")
     body = {
         "blueprint_ref": options.blueprint,
-        "inputs": {name: _typed(blueprint["inputs"], name, text) for name, text in options.inputs},
+        "inputs": {
+            name: typed(blueprint["inputs"], name, text, of="blueprint", kind="input")
+            for name, text in options.inputs
+        },
     }
     if options.name:
         body["name"] = options.name
@@ -42,7 +44,7 @@ def start(options: argparse.Namespace) -> None:
 
 
 def list_runs(options: argparse.Namespace) -> None:
-    rows = Client(find_url(options.home)).items(
+    rows = connect(options).items(
         "/runs", limit=options.limit, status=options.status, blueprint_id=options.blueprint
     )
     print_list(
@@ -55,7 +57,7 @@ def list_runs(options: argparse.Namespace) -> None:
 
 
 def show(options: argparse.Namespace) -> None:
-    client = Client(find_url(options.home))
+    client = connect(options)
     run_id = find_id(client, "runs", "run_id", options.run_id)
     run = client.get(f"/runs/{run_id}")
     steps = client.get(f"/runs/{run_id}/steps")["items"]
@@ -69,13 +71,13 @@ def show(options: argparse.Namespace) -> None:
 
 
 def cancel(options: argparse.Namespace) -> None:
-    client = Client(find_url(options.home))
+    client = connect(options)
     run_id = find_id(client, "runs", "run_id", options.run_id)
     print_one(client.post(f"/runs/{run_id}/cancel"), name="run_id", form=options.output)
 
 
 def rerun(options: argparse.Namespace) -> None:
-    client = Client(find_url(options.home))
+    client = connect(options)
     run_id = find_id(client, "runs", "run_id", options.run_id)
     body = {
         "from_step": options.from_step,
@@ -88,7 +90,7 @@ def rerun(options: argparse.Namespace) -> None:
 
 
 def resolve(options: argparse.Namespace) -> None:
-    client = Client(find_url(options.home))
+    client = connect(options)
     run_id = find_id(client, "runs", "run_id", options.run_id)
     step = client.post(
         f"/runs/{run_id}/steps/{segment(options.step)}/resolve", {"resolution": options.resolution}
@@ -98,7 +100,7 @@ def resolve(options: argparse.Namespace) -> None:
 
 def watch(options: argparse.Namespace) -> int:
     """Follow a run; 0 when it completed, 1 when it failed or was cancelled."""
-    client = Client(find_url(options.home))
+    client = connect(options)
     run_id = find_id(client, "runs", "run_id", options.run_id)
     seen: dict[str, str] = {}
     hinted = False
@@ -117,22 +119,6 @@ def watch(options: argparse.Namespace) -> int:
         time.sleep(_POLL_SECONDS)
     print_one(run, name="run_id", form=options.output)
     return 0 if run["status"] == "completed" else 1
-
-
-def _typed(inputs: dict[str, Any], name: str, text: str) -> Any:  # noqa: ANN401 - any JSON value
-    """Read a value as the blueprint's input is declared; one that is not a string is JSON."""
-    if name not in inputs:
-        known = ", ".join(inputs) or "none"
-        raise InvalidError(f"the blueprint has no input {name!r}; it has {known}")
-    if inputs[name].get("type", "string") == "string":
-        return text
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        kind = inputs[name]["type"]
-        raise InvalidError(
-            f"input {name} is of type {kind}, and {text!r} is not: {error}"
-        ) from error
 
 
 def _hint(run_id: str, run: dict[str, Any], steps: list[dict[str, Any]]) -> None:

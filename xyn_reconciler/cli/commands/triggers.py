@@ -2,8 +2,7 @@
 
 import argparse
 
-from xyn_reconciler.cli.client import Client
-from xyn_reconciler.cli.find import find_url
+from xyn_reconciler.cli.client import connect
 from xyn_reconciler.cli.output import print_list
 
 _SCHEDULES = {
@@ -25,7 +24,7 @@ _SOURCES = {
 
 def list_schedules(options: argparse.Namespace) -> None:
     print_list(
-        Client(find_url(options.home)).get("/schedules")["items"],
+        connect(options).get("/schedules")["items"],
         _SCHEDULES,
         name="blueprint_id",
         form=options.output,
@@ -35,7 +34,7 @@ def list_schedules(options: argparse.Namespace) -> None:
 
 def list_sources(options: argparse.Namespace) -> None:
     print_list(
-        Client(find_url(options.home)).get("/sources")["items"],
+        connect(options).get("/sources")["items"],
         _SOURCES,
         name="source_id",
         form=options.output,

@@ -1,0 +1,84 @@
+"""The door in front of Flask answers as Flask does."""
+
+import json
+from typing import Any
+
+import flask
+import pytest
+from flask.testing import FlaskClient
+
+from flask_ui.app import create_app
+from flask_ui.intake import Door
+from tests.integration.flask_ui.conftest import Web
+
+EVENT = {"event_name": "demo.unheard", "data": {"x": 1}}
+JSON = "application/json"
+OF_THE_MOMENT = {"event_id", "event_ids", "occurred_at", "created_at"}
+
+REQUESTS: list[tuple[str, dict[str, Any]]] = [
+    ("/api/v1/events", {"json": EVENT}),
+    ("/api/v1/events", {"json": {"event_name": "Not a name"}}),
+    ("/api/v1/events", {"json": {"event_name": "xyn.run.failed"}}),
+    ("/api/v1/events", {"data": b"{", "content_type": JSON}),
+    ("/api/v1/events", {"data": b"[]", "content_type": "text/plain"}),
+    ("/api/v1/events", {"json": EVENT, "headers": {"Idempotency-Key": "a b"}}),
+    ("/api/v1/events", {"json": EVENT, "headers": {"Host": "evil.example"}}),
+    ("/api/v1/events", {"json": EVENT, "headers": {"Origin": "http://evil.example"}}),
+    ("/api/v1/events", {"json": EVENT, "headers": {"Content-Encoding": "gzip"}}),
+    ("/api/v1/events?much=more", {"json": EVENT}),
+    ("/hooks/plain", {"json": {"note": "hello"}}),
+    ("/hooks/nobody", {"json": {}}),
+    ("/hooks/no%20name", {"json": {}}),
+]
+
+
+@pytest.fixture
+def undoored(web: Web) -> FlaskClient:
+    """The same application without its door."""
+    app = create_app(web.context)
+    assert isinstance(app.wsgi_app, Door)
+    vars(app)["wsgi_app"] = lambda *call: flask.Flask.wsgi_app(app, *call)
+    return app.test_client()
+
+
+@pytest.mark.parametrize(("path", "request_"), REQUESTS)
+def test_with_and_without_the_door_the_answer_is_the_same(
+    client: FlaskClient, undoored: FlaskClient, path: str, request_: dict[str, Any]
+) -> None:
+    named = {
+        "X-Correlation-Id": "one-and-the-same",
+        "traceparent": f"00-{'a' * 32}-{'b' * 16}-01",
+        **request_.get("headers", {}),
+    }
+
+    with_it = client.post(path, **{**request_, "headers": named})
+    without = undoored.post(path, **{**request_, "headers": named})
+
+    assert with_it.status_code == without.status_code
+    assert _lasting(with_it.data) == _lasting(without.data)
+    assert _named(with_it.headers) == _named(without.headers)
+
+
+@pytest.mark.parametrize("path", ["/hooks/plain", "/api/v1/events"])
+def test_an_error_of_our_own_is_answered_and_not_shown(
+    client: FlaskClient, web: Web, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("open-sesame")
+
+    monkeypatch.setattr(web.context.intake, "take_in_together", fail)
+
+    answer = client.post(path, json=EVENT)
+
+    assert answer.status_code == 500
+    assert answer.get_json()["error"]["code"] == "internal_error"
+    assert b"open-sesame" not in answer.data
+
+
+def _lasting(body: bytes) -> dict[str, Any]:
+    return {name: value for name, value in json.loads(body).items() if name not in OF_THE_MOMENT}
+
+
+def _named(headers: Any) -> dict[str, str]:  # noqa: ANN401 - werkzeug's
+    """Without the length: ids and times differ, and with them how long a number is."""
+    return {name: value for name, value in headers.items() if name != "Content-Length"}

@@ -1,0 +1,1 @@
+"""Drafts under review: looked at, checked, assessed, promoted. Decides nothing about runs."""
