@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from bench import (
+    measure_backtest,
     measure_events,
     measure_history,
     measure_idle,
@@ -41,7 +42,7 @@ RESULTS: Final = _ROOT / "bench" / "results.json"
 
 _Measure = Callable[[], Iterator[Result]]
 
-IN_PROCESS: Final = ("reconcile", "records")
+IN_PROCESS: Final = ("reconcile", "records", "backtest")
 ON_A_NODE: Final = (
     "idle",
     "push",
@@ -98,6 +99,7 @@ class _Bench:
         # In-process first, while nothing else of the benchmark runs.
         self._take("reconcile", lambda: measure_reconcile.measure(place))
         self._take("records", lambda: measure_records.measure(place))
+        self._take("backtest", lambda: measure_backtest.measure(place))
         with Stamps(place.folder / "stamps") as stamps:
             if set(ON_A_NODE) & set(self._chosen):
                 with running_node(place, stamps, "seed") as node:

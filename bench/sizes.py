@@ -12,6 +12,8 @@ class Sizes:
     reconcile_rounds: int = 31
     record_runs: int = 250
     record_rounds: int = 5
+    backtest_events: int = 10_000
+    backtest_rounds: int = 5
     push_rounds: int = 9
     latency_rounds: int = 5
     latency_events: int = 30
@@ -43,6 +45,8 @@ TINY: Final = Sizes(
     reconcile_rounds=2,
     record_runs=5,
     record_rounds=2,
+    backtest_events=200,
+    backtest_rounds=2,
     push_rounds=2,
     latency_rounds=2,
     latency_events=3,

@@ -5,6 +5,7 @@ import flask
 from flask_ui import (
     answers,
     artifacts,
+    audit,
     blueprints,
     correlation,
     events,
@@ -13,6 +14,7 @@ from flask_ui import (
     hooks,
     intake,
     policy,
+    reviews,
     runs,
     security,
     sessions,
@@ -21,7 +23,7 @@ from flask_ui import (
 )
 from flask_ui.access import Access, settle
 from flask_ui.api import routes as api
-from flask_ui.api.table import NameConverter
+from flask_ui.api.table import DraftConverter, NameConverter
 from xyn_reconciler import __version__
 from xyn_reconciler.service.context import Context
 
@@ -34,6 +36,7 @@ def create_app(context: Context, *, access: Access | None = None) -> flask.Flask
     # A file's address holds its sum, so it may be kept for ever.
     app.config["SEND_FILE_MAX_AGE_DEFAULT"] = _YEAR_SECONDS
     app.url_map.converters["name"] = NameConverter
+    app.url_map.converters["draft"] = DraftConverter
     if access is None:
         _, access = settle(None, {}, url=context.url, gateway=None)
     state.keep(app, context)
@@ -47,8 +50,10 @@ def create_app(context: Context, *, access: Access | None = None) -> flask.Flask
     for noun in (events.events, runs.runs, artifacts.artifacts, blueprints.blueprints):
         app.register_blueprint(noun)
     app.register_blueprint(health.health)
+    app.register_blueprint(audit.audit)
     app.register_blueprint(sessions.sessions)
     app.register_blueprint(policy.policies)
+    app.register_blueprint(reviews.reviews)
     app.add_url_rule("/", "home", lambda: flask.redirect(flask.url_for("events.show_list")))
     app.wsgi_app = intake.Door(app.wsgi_app, context, access)  # type: ignore[method-assign]  # Flask's documented way to put something in front
     return app

@@ -135,10 +135,16 @@ def _run_page(
 
 def _run(run_id: uuid.UUID) -> dict[str, Any]:
     steps = service.list_steps(context(), run_id)
+    found = [gate for step in steps if (gate := _gate(step)) is not None]
     return {
         "run": service.get_run(context(), run_id),
         "steps": steps,
-        "gates": [gate for step in steps if (gate := _gate(step)) is not None],
+        "gates": found,
+        "standing": {
+            gate.step_id: gates.standing(context(), actor(), gate)
+            for gate in found
+            if gate.decision is None
+        },
         "forms": forms,
         "started": service.list_runs(context(), limit=PAGE_SIZE, parent_run_id=run_id).items,
         "timeline": events.list_events(context(), limit=200, run_id=run_id).items[::-1],

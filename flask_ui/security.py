@@ -35,7 +35,7 @@ SESSION_COOKIE: Final = "xyn_session"
 
 _OPEN: Final = frozenset({"/healthz", "/readyz", "/ui/login"})
 _RECORDS: Final = frozenset({"events", "runs", "gates", "artifacts", "audit", "backtests"})
-_STATE: Final = frozenset({"blueprints", "drafts", "reviews", "schedules", "sources"})
+_STATE: Final = frozenset({"blueprints", "drafts", "reviews", "schedules", "sources", "tests"})
 
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -137,7 +137,8 @@ def authenticate(request: Request, access: Access, context: Context) -> Principa
     exposure = access.token is not None and access.admits(header)
     if given is not None and not exposure:
         return _of_token(context, given)
-    cookie = request.cookies.get(SESSION_COOKIE)
+    # Looked for first: reading none would cost as much as all the rest here.
+    cookie = request.cookies.get(SESSION_COOKIE) if "HTTP_COOKIE" in request.environ else None
     known = identity.principal_of_session(context, cookie) if cookie else None
     if known is not None:
         return known

@@ -5,7 +5,19 @@ from typing import Final
 import flask
 
 from flask_ui import answers
-from flask_ui.api import artifacts, blueprints, events, identity, node, policy, runs, triggers
+from flask_ui.api import (
+    artifacts,
+    audit,
+    backtests,
+    blueprints,
+    drafts,
+    events,
+    identity,
+    node,
+    policy,
+    runs,
+    triggers,
+)
 from flask_ui.api.openapi import document
 from flask_ui.api.table import PREFIX, Operation, serve
 
@@ -16,8 +28,11 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *artifacts.OPERATIONS,
     *blueprints.OPERATIONS,
     *triggers.OPERATIONS,
+    *drafts.OPERATIONS,
+    *backtests.OPERATIONS,
     *identity.OPERATIONS,
     *policy.OPERATIONS,
+    *audit.OPERATIONS,
 )
 
 

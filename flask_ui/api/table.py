@@ -18,6 +18,8 @@ from flask_ui import answers, requests
 PREFIX: Final = "/api/v1"
 NAME_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}"
 """Ids that people chose: of blueprints, of steps."""
+DRAFT_PATTERN: Final = rf"{NAME_PATTERN}(?:/{NAME_PATTERN})*"
+"""Names of branches, which may have a ``/``."""
 
 PATH_PARAMETERS: Final[Mapping[str, tuple[str, dict[str, Any]]]] = {
     "event_id": ("uuid", {"type": "string", "format": "uuid"}),
@@ -26,6 +28,7 @@ PATH_PARAMETERS: Final[Mapping[str, tuple[str, dict[str, Any]]]] = {
     "grant_id": ("uuid", {"type": "string", "format": "uuid"}),
     "token_id": ("name", {"type": "string", "pattern": f"^{NAME_PATTERN}$"}),
     "session_id": ("name", {"type": "string", "pattern": f"^{NAME_PATTERN}$"}),
+    "draft": ("draft", {"type": "string", "pattern": f"^{DRAFT_PATTERN}$"}),
     "step": ("name", {"type": "string", "pattern": f"^{NAME_PATTERN}$"}),
     "blueprint_id": ("name", {"type": "string", "pattern": f"^{NAME_PATTERN}$"}),
 }
@@ -36,6 +39,13 @@ Method = Literal["GET", "POST", "PUT", "DELETE"]
 
 class NameConverter(BaseConverter):
     regex = NAME_PATTERN
+
+
+class DraftConverter(BaseConverter):
+    """A draft's name or id. One whose name ends like an address below it is found by its id."""
+
+    regex = DRAFT_PATTERN
+    part_isolating = False
 
 
 class Query(BaseModel):

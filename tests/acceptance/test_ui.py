@@ -396,3 +396,73 @@ def test_the_new_parts_fit_a_narrow_screen(pushed: Node, browser: Browser) -> No
     assert name is not None
     assert name["width"] > 80  # and not a letter below the other
     context.close()
+
+
+def test_a_draft_is_reviewed_and_promoted_on_its_page(
+    node: Node, page: Page, tmp_path: Path
+) -> None:
+    git(tmp_path, "clone", "-q", node.git_url, "clone")
+    clone = tmp_path / "clone"
+    (clone / "blueprints/walk.yaml").write_text(
+        "id: bp.walk\nname: A walk\nplan:\n  - {id: a, kind: transform, set: {x: 1}}\n"
+    )
+    git(clone, "add", "--all")
+    git(clone, "commit", "-q", "-m", "Take a walk")
+    told = git(clone, "push", "origin", "HEAD:draft/take-a-walk").stderr
+    token = node.xynctl("token", "create", "grace").stdout.strip()
+
+    assert f"review: {node.url}/ui/reviews/take-a-walk" in told
+    page.goto("/ui/login?next=/ui/reviews")
+    page.get_by_test_id("login-token").fill(token)
+    page.get_by_test_id("login-submit").click()
+    expect(page.get_by_test_id("open-reviews")).to_be_visible()
+    page.get_by_role("link", name="take-a-walk").click()
+    expect(page.get_by_test_id("author")).to_contain_text("operator")
+    expect(page.get_by_test_id("changes")).to_contain_text("blueprint bp.walk added")
+
+    page.locator('a[data-line="3"]').click()
+    page.get_by_test_id("line-text").fill("why here?")
+    page.get_by_test_id("line-send").click()
+    expect(page.get_by_test_id("line-comment")).to_contain_text("why here?")
+
+    page.get_by_test_id("decide-comment").fill("looks right")
+    page.get_by_test_id("approve").click()
+    expect(page.get_by_test_id("vote")).to_contain_text("looks right")
+    expect(page.get_by_test_id("approve")).to_be_disabled()
+    expect(page.get_by_test_id("why-not-approve")).to_contain_text("already")
+
+    expect(page.get_by_test_id("promote")).to_be_enabled()
+    expect(page.locator("[data-poll]")).to_have_count(0)
+    page.get_by_test_id("promote").click()
+
+    expect(page.get_by_test_id("promoted-as")).to_be_visible()
+    git(clone, "fetch", "-q", "origin")
+    merged = git(clone, "log", "-1", "--format=%B", "origin/main").stdout
+    assert "Promote draft/take-a-walk" in merged
+    assert "Reviewed-by: grace" in merged
+    page.goto("/ui/blueprints")
+    expect(page.get_by_text("A walk", exact=True)).to_be_visible()
+
+
+def test_a_comment_that_is_being_written_outlives_the_checks(
+    node: Node, page: Page, tmp_path: Path
+) -> None:
+    git(tmp_path, "clone", "-q", node.git_url, "clone")
+    clone = tmp_path / "clone"
+    (clone / "prompts/ask.md").write_text("What is wrong?\n")
+    git(clone, "add", "--all")
+    git(clone, "commit", "-q", "-m", "Ask")
+    git(clone, "push", "-q", "origin", "HEAD:draft/ask")
+    page.goto("/ui/reviews/ask")
+    expect(page.locator("[data-poll]")).to_have_count(0)
+
+    page.get_by_test_id("check-again").click()
+    page.locator('a[data-line="1"]').click()
+    page.get_by_test_id("line-text").fill("half a sentence")
+    page.wait_for_timeout(2500)
+    expect(page.get_by_test_id("line-text")).to_have_value("half a sentence")
+
+    page.get_by_test_id("line-text").press("Escape")
+    expect(page.get_by_test_id("line-text")).to_have_count(0)
+    expect(page.locator("[data-poll]")).to_have_count(0)
+    node.post(f"/drafts/{node.get('/drafts/ask')['draft_id']}/close")

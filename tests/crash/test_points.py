@@ -21,13 +21,17 @@ POINTS = (
     "record.rendered",
     "record.committed",
     "record.marked",
+    "audit.committed",
 )
+BY_A_PUSH = {"reconcile.applied": "one", "audit.committed": "two"}
+"""Points that a push comes past, and the blueprint that it brings."""
 ELSEWHERE = {
     "forget.audited",
     "forget.rewritten",
-    "audit.committed",
     "review.opened",
     "review.checked",
+    "review.accepted",
+    "review.moved",
 }
 """Killed at in the tests of ``event forget``, of the committer and of reviews."""
 
@@ -57,8 +61,8 @@ def test_killed_at_every_point_in_turn_a_node_keeps_what_it_acknowledged(
     for point in POINTS:
         node.environment = {"XYN_CRASH_AT": point}
         node.start()
-        if point == "reconcile.applied":
-            change(tmp_path / "clone")
+        if point in BY_A_PUSH:
+            change(tmp_path / "clone", BY_A_PUSH[point])
         for _ in range(3):
             ledger.send(1.0)
         said = node.home.with_name(f"{node.home.name}.up.log")
@@ -76,10 +80,10 @@ def test_killed_at_every_point_in_turn_a_node_keeps_what_it_acknowledged(
     assert node.get("/status")["last_applied_revision"] == main
 
 
-def change(clone: Path) -> None:
+def change(clone: Path, name: str) -> None:
     """Push one more blueprint; the answer may be cut off by the kill."""
-    (clone / "blueprints" / "one.yaml").write_text(
-        "id: bp.test.one\nplan:\n  - {id: a, kind: transform, set: {x: 1}}\n"
+    (clone / "blueprints" / f"{name}.yaml").write_text(
+        f"id: bp.test.{name}\nplan:\n  - {{id: a, kind: transform, set: {{x: 1}}}}\n"
     )
     git(clone, "add", "--all")
     git(clone, "commit", "-q", "-m", "One more")

@@ -11,6 +11,9 @@ from typing import Any, Final, NoReturn
 
 from xyn_reconciler.model.errors import PermanentError
 
+MAX_BYTES: Final = 1_048_576
+"""Bytes of an answer that are kept in the outputs where ``max_bytes`` says nothing."""
+
 _WINDOWS: Final = {
     "gzip": zlib.MAX_WBITS | 16,
     "x-gzip": zlib.MAX_WBITS | 16,

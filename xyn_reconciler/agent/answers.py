@@ -7,11 +7,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final, NoReturn
 
-from jsonschema.exceptions import best_match
-
 from xyn_reconciler.agent.question import Answer
 from xyn_reconciler.model.errors import PermanentError, TemporaryError
-from xyn_reconciler.model.schema_check import SafeValidator
 
 _EXCERPT: Final = 2000
 _OF_THE_MOMENT: Final = frozenset({"server_error", "rate_limit_exceeded"})
@@ -42,6 +39,11 @@ def outputs_of(answer: Answer, schema: Mapping[str, Any] | None) -> dict[str, An
         raise _invalid(f"it is not JSON: {error}", answer) from error
     if not isinstance(value, dict):
         raise _invalid("it is not an object", answer)
+    # 4 MiB that most workers never need.
+    from jsonschema.exceptions import best_match  # noqa: PLC0415
+
+    from xyn_reconciler.model.schema_check import SafeValidator  # noqa: PLC0415
+
     problem = best_match(SafeValidator(dict(schema)).iter_errors(value))
     if problem is not None:
         raise _invalid(f"{problem.json_path}: {problem.message}", answer)

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-import httpx2
+from typing import TYPE_CHECKING, Any, Protocol
 
 from xyn_reconciler.agent.usage import Usage
+
+if TYPE_CHECKING:
+    import httpx2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,7 @@ class Ask(Protocol):
         *,
         key: str,
         base_url: str,
-        client: httpx2.Client,
+        client: "httpx2.Client",
         timeout: float,
     ) -> Answer:
         """Send one request, once."""

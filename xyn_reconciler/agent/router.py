@@ -1,29 +1,30 @@
 """``agent_task``: from a step's inputs to the provider that answers, and its answer as outputs.
 
 The one entry of this room, shaped as an action is, so that the engine runs it
-as one. A provider's SDK is imported by the first question to it, never at
-start. The address in ``base_url`` of ``node.yaml`` is the node owner's word:
+as one. A provider's SDK and the HTTP client are imported by the first question,
+never at start. The address in ``base_url`` of ``node.yaml`` is the node owner's word:
 exactly that host and port is reachable for questions, and nothing else by it.
 """
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from urllib.parse import urlsplit
-
-import httpx2
 
 from xyn_reconciler.agent.answers import outputs_of
 from xyn_reconciler.agent.question import Answer, Ask, Question
 from xyn_reconciler.model.capability import ActionSpec, AttemptContext, Footprint
 from xyn_reconciler.model.errors import PermanentError
 
+if TYPE_CHECKING:
+    import httpx2
+
 MAX_OUTPUT_TOKENS: Final = 8192
 """The longest answer where the step's ``budget`` says nothing; both APIs' models can."""
 
 Context = TypeVar("Context", bound=AttemptContext)
 
-Connect = Callable[[Context, str | None], httpx2.BaseTransport]
+Connect = Callable[[Context, str | None], "httpx2.BaseTransport"]
 """Makes the network of one attempt.
 
 Its connections end with the attempt. The second argument is ``host:port`` that may be connected
@@ -116,6 +117,8 @@ class AgentTask(Generic[Context]):
         key = context.secret(reference)
         if not key:
             raise PermanentError("secret_not_found", f"there is no secret {reference} on this node")
+        import httpx2  # noqa: PLC0415 - see the module's word
+
         ask = load()
         network = self._connect(context, None if base_url is None else _address(base_url))
         with httpx2.Client(transport=network, trust_env=False) as client:

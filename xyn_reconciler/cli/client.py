@@ -1,6 +1,7 @@
 """The HTTP API as commands see it: JSON in and out, errors as ``XynError`` with their exit code."""
 
 import argparse
+import json
 import os
 from collections.abc import Iterator
 from typing import Any, Final
@@ -16,6 +17,7 @@ from xyn_reconciler.model.errors import (
     InvalidError,
     NeedsApprovalError,
     NotFoundError,
+    ProblemsError,
     UnavailableError,
     XynError,
 )
@@ -23,6 +25,9 @@ from xyn_reconciler.node.home import Home
 from xyn_reconciler.store.credentials import Credentials
 
 _PAGE: Final = 200
+_SECONDS: Final = 30.0
+_LONG_SECONDS: Final = 300.0
+"""Without a word from a node that told that it is at work."""
 _ERRORS: Final[dict[int, type[XynError]]] = {
     400: InvalidError,
     401: DeniedError,
@@ -69,15 +74,45 @@ class Client:
             headers["Authorization"] = f"Bearer {token}"
         self.url = url
         self._http = httpx2.Client(
-            base_url=f"{url}/api/v1", headers=headers, timeout=30.0, trust_env=False
+            base_url=f"{url}/api/v1", headers=headers, timeout=_SECONDS, trust_env=False
         )
 
     def get(self, path: str, **parameters: object) -> Any:  # noqa: ANN401 - JSON
         known = {key: str(value) for key, value in parameters.items() if value is not None}
         return self._ask("GET", path, params=known)
 
-    def post(self, path: str, body: object = None, headers: dict[str, str] | None = None) -> Any:  # noqa: ANN401 - JSON
-        return self._ask("POST", path, json={} if body is None else body, headers=headers)
+    def post(
+        self,
+        path: str,
+        body: object = None,
+        headers: dict[str, str] | None = None,
+        *,
+        seconds: float = _SECONDS,
+    ) -> Any:  # noqa: ANN401 - JSON
+        given = {} if body is None else body
+        return self._ask("POST", path, json=given, headers=headers, timeout=seconds)
+
+    def lines(self, path: str, body: object) -> Iterator[dict[str, Any]]:
+        """Ask for something that takes long; gives what is told of it, the answer last.
+
+        Leaving the loop hangs up, and that cancels it.
+        """
+        headers = {"Accept": "application/x-ndjson"}
+        try:
+            with self._http.stream(
+                "POST", path, json=body, headers=headers, timeout=_LONG_SECONDS
+            ) as told:
+                if not told.is_success:
+                    told.read()
+                    raise _error(told)
+                for line in told.iter_lines():
+                    found = json.loads(line)
+                    if "error" in found:
+                        raise _error(httpx2.Response(found["status"], json=found))
+                    yield found
+        except httpx2.HTTPError as error:
+            message = f"the node at {self.url} does not answer any more ({error})"
+            raise UnavailableError(message) from error
 
     def delete(self, path: str) -> Any:  # noqa: ANN401 - JSON
         return self._ask("DELETE", path)
@@ -115,4 +150,6 @@ def _error(answer: httpx2.Response) -> XynError:
         return XynError(f"the node answered {answer.status_code} without a reason")
     if code == DeniedError.code:
         return DeniedError(message, details=details)
+    if code == ProblemsError.code:
+        return XynError(message, details=details)  # the command was right, the files are not
     return _ERRORS.get(answer.status_code, XynError)(message, details=details)

@@ -18,6 +18,9 @@ _COLORS: Final = {
     "interrupted": "33",
     "failed": "31",
     "rejected": "31",
+    "passed": "32",
+    "validated": "32",
+    "promoted": "32",
     "cancelled": "90",
     "skipped": "90",
 }
@@ -71,12 +74,12 @@ def print_one(row: Row, *, name: str, form: str) -> None:
         width = max(map(len, row))
         for key, value in row.items():
             if value not in (None, [], {}):
-                answer(f"{key:<{width}}  {paint(_text(value))}")
+                answer(f"{key:<{width}}  {paint(plain(value))}")
 
 
 def table(rows: Sequence[Row], columns: Mapping[str, Callable[[Row], object]]) -> str:
     """Lay out rows in columns as wide as their widest cell; long cells are cut."""
-    cells = [[_cut(_text(read(row))) for read in columns.values()] for row in rows]
+    cells = [[_cut(plain(read(row))) for read in columns.values()] for row in rows]
     titles = [title.upper() for title in columns]
     widths = [max(map(len, column)) for column in zip(titles, *cells, strict=True)]
     lines = [
@@ -95,7 +98,8 @@ def paint(text: str) -> str:
     return text
 
 
-def _text(value: object) -> str:
+def plain(value: object) -> str:
+    """Say a value in one line that commands no terminal."""
     match value:
         case None:
             return "-"

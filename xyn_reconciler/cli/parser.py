@@ -48,8 +48,29 @@ def build_parser() -> argparse.ArgumentParser:
     _add_gate_commands(top.group("gate", "approve or reject what waits for a person"))
     _add_blueprint_commands(top.group("blueprint", "what is active here"))
     _add_trigger_commands(top)
+    _add_review_commands(top.group("review", "look at drafts, say yes or no, promote"))
+    backtest = top.add(
+        "backtest", "backtests:backtest", "say what a draft would have done with recorded events"
+    )
+    backtest.add_argument(
+        "draft", metavar="DRAFT", help="a draft's name or id, a branch, or a commit"
+    )
+    backtest.add_argument(
+        "--since", default="7d", metavar="TIME", help="how far back, as 12h (default 7d)"
+    )
+    backtest.add_argument("--blueprint", metavar="ID", help="of this blueprint only")
+    _add_acting(backtest)
+    _add_form(backtest)
+    rollback = top.add("rollback", "reviews:roll_back", "take back what a commit of main changed")
+    rollback.add_argument(
+        "revision", metavar="REVISION", help="the commit, or the first characters of it"
+    )
+    _add_acting(rollback)
+    _add_form(rollback)
     _add_audit_commands(top.group("audit", "what was decided, and who did it"))
-    _add_token_commands(top.group("token", "what people, services and agents prove themselves with"))
+    _add_token_commands(
+        top.group("token", "what people, services and agents prove themselves with")
+    )
     _add_policy_commands(top.group("policy", "who may do what, and break-glass"))
     return parser
 
@@ -211,6 +232,15 @@ def _add_node_commands(top: _Commands) -> None:
 def _add_file_commands(top: _Commands) -> None:
     validate = top.add("validate", "files:validate", "check files as a push would, without a node")
     validate.add_argument("paths", nargs="+", metavar="PATH", help="a file or folder")
+    test = top.add("test", "tests:test", "run blueprint tests of a folder, without a node")
+    test.add_argument(
+        "paths", nargs="*", default=["."], metavar="PATH", help="a file or folder (default .)"
+    )
+    test.add_argument(
+        "--revision", metavar="REV", help="those of a draft, branch or commit of the node instead"
+    )
+    _add_acting(test)
+    _add_form(test)
     schema = top.add("schema", "files:schema", "print the JSON Schema of one kind of document")
     schema.add_argument("kind", metavar="KIND", help="blueprint, node, source ...")
 
@@ -272,6 +302,11 @@ def _add_run_commands(runs: _Commands) -> None:
         "--fresh", action="store_true", help="new idempotency keys: effects may happen again"
     )
     _add_form(rerun)
+    example = runs.add("to-test", "tests:make_test", "make a blueprint test of a recorded run")
+    example.add_argument("run_id", metavar="RUN", help=_ID)
+    example.add_argument(
+        "--out", metavar="FILE", help="where to write it (default: standard output)"
+    )
     resolve = runs.add("resolve", "runs:resolve", "say what becomes of an interrupted step")
     resolve.add_argument("run_id", metavar="RUN", help=_ID)
     resolve.add_argument("step", metavar="STEP", help="the step's id in the plan, or its uuid")
@@ -325,6 +360,42 @@ def _add_blueprint_commands(blueprints: _Commands) -> None:
             _add_limit(command)
         else:
             _add_form(command)
+
+
+def _add_review_commands(drafts: _Commands) -> None:
+    listing = drafts.add(
+        "list", "reviews:list_drafts", "list drafts under review, the newest first"
+    )
+    listing.add_argument("--all", action="store_true", help="those that are promoted or closed too")
+    _add_limit(listing)
+    for name, summary in (
+        ("show", "show all that there is to know of a draft"),
+        ("diff", "show what promotion would change, in words and in text"),
+        ("check", "run all checks again, and wait for them"),
+        ("approve", "say yes to what promotion would change"),
+        ("reject", "say no to it"),
+        ("comment", "say something about a draft, or about a line of it"),
+        ("promote", "merge a draft into main"),
+        ("close", "give a draft up: its branch goes"),
+    ):
+        command = drafts.add(name, f"reviews:{name}", summary)
+        command.add_argument("draft", metavar="NAME", help="of the draft, or its id")
+        _add_form(command)
+        if name in ("approve", "reject"):
+            command.add_argument("--comment", metavar="TEXT", help="why, for the record")
+            command.add_argument(
+                "--digest",
+                metavar="DIGEST",
+                help="the effect_digest that was looked at; refused where it is another by now",
+            )
+        elif name == "comment":
+            command.add_argument("text", metavar="TEXT", help="what there is to say")
+            command.add_argument("--path", metavar="PATH", help="the file that it is about")
+            command.add_argument("--line", type=_positive, metavar="N", help="the line in it")
+        elif name == "promote":
+            command.add_argument(
+                "--head", metavar="COMMIT", help="refused where the draft is at another by now"
+            )
 
 
 def _add_audit_commands(entries: _Commands) -> None:

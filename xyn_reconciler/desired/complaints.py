@@ -15,7 +15,8 @@ from typing import Annotated, Any, Final, Union, get_args, get_origin
 from pydantic import Tag
 from pydantic_core import ErrorDetails
 
-from xyn_reconciler.desired.source import JSON, Source
+from xyn_reconciler.desired.source import JSON, Source, too_many
+from xyn_reconciler.desired.tree import MAX_PROBLEMS
 from xyn_reconciler.desired.wording import did_you_mean, quoted
 from xyn_reconciler.model.blueprint import STEP_KINDS
 from xyn_reconciler.model.document import Part
@@ -25,9 +26,6 @@ from xyn_reconciler.model.token_patterns import find_token
 
 Place = tuple[str | int, ...]
 """A location in the normalised document."""
-
-MAX_PROBLEMS: Final = 100
-"""Of one file: who has more has one cause."""
 
 
 @dataclass(slots=True)
@@ -42,6 +40,8 @@ class Report:
     origins: Mapping[Place, Place] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     remarks: list[Problem] = field(default_factory=list)
+    more: int = 0
+    """Problems beyond the first :data:`MAX_PROBLEMS`."""
 
     def written(self, place: Place) -> Place:
         """Where the author wrote what stands at a place of the normalised document."""
@@ -60,6 +60,9 @@ class Report:
         offset: int | None = None,
     ) -> None:
         """Note what makes the file unacceptable."""
+        if len(self.problems) >= MAX_PROBLEMS:
+            self.more += 1
+            return
         found = self.source.problem(
             self.written(place), code, message, at_key=at_key, offset=offset
         )
@@ -69,6 +72,13 @@ class Report:
     def remark(self, place: Place, code: str, message: str, *, at_key: bool = False) -> None:
         """Note what the author may want to know."""
         self.remarks.append(self.source.problem(self.written(place), code, message, at_key=at_key))
+
+    def all_problems(self) -> tuple[Problem, ...]:
+        """Give them sorted, and at their end how many more there are."""
+        found = sorted(self.problems)
+        if self.more and found[-1].code != "too_many_problems":
+            found.append(too_many(found[-1], self.more))
+        return tuple(found)
 
     def position(self, place: Place) -> tuple[int, int]:
         return self.source.position(self.written(place))
@@ -83,6 +93,7 @@ def shown(value: object) -> str:
 
 def complain(report: Report, model: Any, errors: list[ErrorDetails]) -> None:  # noqa: ANN401 - a model, or a union of models
     """Report pydantic's errors about the document that ``model`` refused."""
+    report.more += len(errors[MAX_PROBLEMS:])
     errors = errors[:MAX_PROBLEMS]
     meant = {
         (*error["loc"][:-1], near)

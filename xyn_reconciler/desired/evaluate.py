@@ -94,11 +94,11 @@ class Evaluator:
             case nodes.Concat():
                 return "".join([text(self._operand(part)) for part in node.nodes])
             case nodes.Neg():
-                return _calculate(nodes.Sub, 0, self.value(node.node))
+                return _calculate(nodes.Sub, 0, self._operand(node.node))
             case nodes.Pos():
-                return _calculate(nodes.Add, 0, self.value(node.node))
+                return _calculate(nodes.Add, 0, self._operand(node.node))
             case nodes.BinExpr():
-                return _calculate(type(node), self.value(node.left), self.value(node.right))
+                return _calculate(type(node), self._operand(node.left), self._operand(node.right))
             case nodes.List() | nodes.Tuple():
                 return [self.value(item) for item in node.items]
             case nodes.Dict():

@@ -14,9 +14,7 @@ import re
 import shlex
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Final, cast
-
-import re2  # type: ignore[import-untyped]  # google-re2 brings no types
+from typing import Any, Final, cast
 
 from xyn_reconciler.desired.values import (
     JSON,
@@ -240,11 +238,13 @@ def quote(value: JSON) -> JSON:
     return shlex.quote(text(value))
 
 
-def compiled(pattern: str) -> "re2._Regexp":
+def compiled(pattern: str) -> Any:  # noqa: ANN401 - re2 has no public name for its patterns
     """A pattern of RE2, which matches in time linear in its text.
 
     Its memory bounds its program as well: ``(a{100}){100}`` is refused, not tried.
     """
+    import re2  # type: ignore[import-untyped]  # noqa: PLC0415 - no types; 3 MiB that few need
+
     options = re2.Options()
     options.max_mem = 1 << 16
     options.log_errors = False

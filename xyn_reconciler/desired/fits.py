@@ -46,6 +46,8 @@ def _misfits(error: ValidationError) -> Iterator[Misfit]:
     rule = str(error.validator)
     if rule in _KEYS:
         yield from _keys(error, place, rule)
+    elif rule in ("oneOf", "anyOf") and (names := _one_key_each(error.validator_value)):
+        yield _choice(error, place, names)
     elif not has_template(cast("JSON", error.instance)):
         yield Misfit(place, *_words(rule, error.validator_value))
 
@@ -64,6 +66,22 @@ def _keys(error: ValidationError, place: tuple[str | int, ...], rule: str) -> It
         if name not in known:
             hint = did_you_mean(name, known) or f"; there is {', '.join(known) or 'none'}"
             yield Misfit((*place, name), "unknown_key", f"has no key {quoted(name)}{hint}")
+
+
+def _one_key_each(branches: Any) -> list[str]:  # noqa: ANN401 - whatever the keyword holds
+    """Give the names of a choice among single keys, such as ``argv`` or ``cmd``; [] for another."""
+    required = [each.get("required") for each in branches if isinstance(each, dict)]
+    alone = [keys[0] for keys in required if isinstance(keys, list) and len(keys) == 1]
+    only = all(isinstance(each, dict) and set(each) == {"required"} for each in branches)
+    return alone if only and len(alone) == len(branches) else []
+
+
+def _choice(error: ValidationError, place: tuple[str | int, ...], names: list[str]) -> Misfit:
+    given = [name for name in names if name in cast("Mapping[str, Any]", error.instance)]
+    if not given:
+        return Misfit(place, "missing_key", f"needs {' or '.join(map(quoted, names))}")
+    message = f"takes only one of {', '.join(map(quoted, given))}"
+    return Misfit((*place, given[-1]), "unknown_key", message)
 
 
 _TYPES: Final[Mapping[str, str]] = {

@@ -23,6 +23,9 @@ _KINDS: Final[tuple[tuple[re.Pattern[str], Kind], ...]] = (
 FOLDERS: Final = ("blueprints", "nodes", "packs", "policies", "prompts", "sources", "tests")
 FILES: Final = ("node.yaml", "principals.yaml")
 
+SIGNERS: Final = "allowed_signers"
+"""In the form of ``ssh-keygen``: where it is, commits that are pushed to ``main`` are signed."""
+
 MAX_IN_FOLDER: Final = 100
 """Documents in one folder above which a tree diff is no longer quick."""
 
@@ -30,6 +33,16 @@ MAX_IN_FOLDER: Final = 100
 def kind_of(path: str) -> Kind:
     """Tell what a path holds; ``other`` is opaque to Xyn and ignored."""
     return next((kind for pattern, kind in _KINDS if pattern.fullmatch(path)), "other")
+
+
+def governed_as(path: str) -> Kind:
+    """Tell as what kind a change of this path is asked of policies: a pack is all of its files.
+
+    Whose signatures count says who may change things, as principals do.
+    """
+    if path == SIGNERS:
+        return "principals"
+    return "pack" if path.startswith("packs/") else kind_of(path)
 
 
 def folder_of(path: str) -> str:

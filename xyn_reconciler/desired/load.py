@@ -72,7 +72,7 @@ def _document(kind: Kind, blob_id: str, source: Source, problems: list[Problem])
     _check(report, kind, written, normal)
     path, remarks = source.path, tuple(sorted(report.remarks))
     if report.problems:
-        return Loaded(path, blob_id, kind, path, None, tuple(sorted(report.problems)), remarks)
+        return Loaded(path, blob_id, kind, path, None, report.all_problems(), remarks)
     document = normal.document
     found = tuple(references(kind, report, document))
     identity = _identity(kind, path, document)

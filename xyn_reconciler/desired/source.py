@@ -9,7 +9,7 @@ do, so lines are counted here.
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final, TypeAlias
 
@@ -140,7 +140,14 @@ def parse(path: str, text: bytes | str) -> tuple[Source | None, list[Problem]]:
         Problem(path, *source._line_and_column(offset), code, message)  # noqa: SLF001 - this module's own
         for offset, code, message in findings.found
     )
+    if findings.more:
+        problems.append(too_many(problems[-1], findings.more))
     return (source if root is not None else None), problems
+
+
+def too_many(last: Problem, more: int) -> Problem:
+    """Say behind the last problem of a file how many are not told."""
+    return replace(last, code="too_many_problems", message=f"{more:,} more are not shown")
 
 
 def _read(path: str, text: str, findings: Findings) -> Node:

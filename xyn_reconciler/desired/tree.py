@@ -16,6 +16,9 @@ MAX_BYTES: Final = 1_000_000
 MAX_DEPTH: Final = 64
 """Levels of mappings and lists; the document's own is the first."""
 
+MAX_PROBLEMS: Final = 100
+"""Of one file: who has more has one cause."""
+
 _MAX_DIGITS: Final = 20
 
 
@@ -42,14 +45,19 @@ class Findings:
     """Problems by offset: a reader knows no lines."""
 
     found: list[tuple[int, str, str]] = field(default_factory=list)
+    more: int = 0
+    """How many are not in ``found``, which has enough of them."""
 
     def add(self, offset: int, code: str, message: str) -> None:
+        if len(self.found) < MAX_PROBLEMS:
+            self.found.append((offset, code, message))
+        else:
+            self.more += 1
+
+    def stop(self, offset: int, code: str, message: str) -> StopReading:
         # What stops the parser has often been found at the same place already.
         if not self.found or self.found[-1][::2] != (offset, message):
             self.found.append((offset, code, message))
-
-    def stop(self, offset: int, code: str, message: str) -> StopReading:
-        self.add(offset, code, message)
         return StopReading()
 
     def enter(self, offset: int, depth: int) -> None:

@@ -9,7 +9,6 @@ The trap: it is not empty. Python's JSON writer passes over an empty dictionary 
 asking it.
 """
 
-from collections.abc import ItemsView, Iterator, KeysView, ValuesView
 from typing import Any, Final, NoReturn
 
 from xyn_reconciler.desired.values import ExpressionError
@@ -42,7 +41,7 @@ class Unknown(dict[str, Any]):
     def __contains__(self, key: object) -> NoReturn:
         self._raise()
 
-    def __iter__(self) -> Iterator[str]:
+    def __iter__(self) -> NoReturn:
         self._raise()
 
     def __len__(self) -> int:  # noqa: PLE0303 - it gives none
@@ -54,16 +53,16 @@ class Unknown(dict[str, Any]):
     def __ne__(self, other: object) -> bool:
         self._raise()
 
-    __hash__ = None  # type: ignore[assignment]  # as of every dictionary
+    __hash__ = None
 
-    def get(self, key: str, default: object = None) -> NoReturn:  # type: ignore[override]  # noqa: ARG002 - the signature of dict
+    def get(self, *_: object) -> NoReturn:
         self._raise()
 
-    def keys(self) -> KeysView[str]:
+    def keys(self) -> NoReturn:
         self._raise()
 
-    def values(self) -> ValuesView[Any]:
+    def values(self) -> NoReturn:
         self._raise()
 
-    def items(self) -> ItemsView[str, Any]:
+    def items(self) -> NoReturn:
         self._raise()

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
 from xyn_reconciler.model.document import Json, Maybe, Part
-from xyn_reconciler.model.schema_check import compile_pattern
+from xyn_reconciler.model.pattern import compile_pattern
 
 TypeName = Literal["string", "number", "integer", "boolean", "object", "array", "null"]
 

@@ -218,6 +218,7 @@ class ItemView(_Frozen):
     failures: int = 0
     """Attempts that failed; interruptions are not among them."""
     available_at: dt.datetime | None = None
+    """Not before this moment; while it waits for a run: no longer than until then."""
     outputs: Any = None
     error: dict[str, Any] | None = None
     awaited: dict[str, Any] | None = None
@@ -232,7 +233,7 @@ class StepView(_Frozen):
     attempt: int = 0
     """Attempts begun so far."""
     available_at: dt.datetime | None = None
-    """Not before this moment (a retry's delay)."""
+    """Not before this moment (a retry's delay); while it waits for a run: until then at most."""
     outputs: Any = None
     error: dict[str, Any] | None = None
     interruptions: int = 0

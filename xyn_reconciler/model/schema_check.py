@@ -7,32 +7,13 @@ takes time linear in the text, always.
 """
 
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any, Final
 
-import re2  # type: ignore[import-untyped]  # google-re2 brings no types
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
 
-MAX_PATTERN: Final = 1000
-"""Characters of a pattern."""
-
-
-@lru_cache(maxsize=512)
-def compile_pattern(pattern: str) -> Any:  # noqa: ANN401 - re2 has no public name for its patterns
-    """Compile a pattern of RE2. Raises ``ValueError`` that says why it is none."""
-    if len(pattern) > MAX_PATTERN:
-        raise ValueError(f"a pattern has at most {MAX_PATTERN} characters")
-    options = re2.Options()
-    options.max_mem = 1 << 16
-    options.log_errors = False
-    try:
-        return re2.compile(pattern, options)
-    except (re2.error, UnicodeEncodeError) as error:
-        why = error.args[0] if error.args else ""
-        words = why.decode(errors="replace") if isinstance(why, bytes) else "it is not UTF-8"
-        raise ValueError(f"this is no regular expression of RE2: {words}") from error
+from xyn_reconciler.model.pattern import compile_pattern
 
 
 def _pattern(

@@ -40,7 +40,10 @@ VARIABLES: Final = (
         "the address that the node binds (default: 127.0.0.1 and ::1); another needs XYN_TOKEN",
     ),
     Variable(
-        "XYN_TOKEN", "what each request to a node must bring, 16 characters or more", secret=True
+        "XYN_TOKEN",
+        "of a node: what each request must bring beyond loopback, 16 characters or more;"
+        " of xynctl: the token of whoever acts",
+        secret=True,
     ),
     Variable("XYN_URL", "the node that xynctl asks, where neither --home nor XYN_HOME says it"),
     Variable("XYN_LOG", "stdout: processes log to standard output, not to run/*.log (containers)"),

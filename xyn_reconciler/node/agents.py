@@ -1,10 +1,13 @@
 """Bind the agent room to the network of the action room, which do not see each other."""
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from xyn_reconciler.action.connection import Transport, tls_context
 from xyn_reconciler.action.context import ActionContext
 from xyn_reconciler.agent.router import AgentTask
+
+if TYPE_CHECKING:
+    from xyn_reconciler.action.connection import Transport
 
 
 def agent_task() -> AgentTask[ActionContext]:
@@ -12,6 +15,9 @@ def agent_task() -> AgentTask[ActionContext]:
     return AgentTask(connect=_network)
 
 
-def _network(context: ActionContext, address: str | None) -> Transport:
+def _network(context: ActionContext, address: str | None) -> "Transport":
+    # The HTTP client takes 5 MiB: only where somebody is asked.
+    from xyn_reconciler.action.connection import Transport, tls_context  # noqa: PLC0415
+
     allowed = () if address is None else (address,)
     return Transport(replace(context, egress=(*context.egress, *allowed)), tls_context())

@@ -39,5 +39,6 @@ def open_context(
             home=place.path,
             url=url,
             ticket=Tickets.of(place, utc_now).issue,
+            origin=place.origin(),
             secret=engine.secret,
         )

@@ -13,6 +13,7 @@ from xyn_reconciler.model.redaction import Redactor
 from xyn_reconciler.node.home import Home
 from xyn_reconciler.run.compile import compile_run
 from xyn_reconciler.store import artifact_rows, desired
+from xyn_reconciler.store.artifact_room import ArtifactRoom
 from xyn_reconciler.store.artifacts import ArtifactStore
 from xyn_reconciler.store.database import Database
 from xyn_reconciler.trigger.intake import Intake
@@ -38,18 +39,25 @@ def open_engine(
     with Database(database_url) as database:
         yield Engine(
             database=database,
-            artifacts=ArtifactStore(place.artifacts, room=lambda: _room(database)),
+            artifacts=ArtifactStore(place.artifacts, room=_room(database)),
             intake=Intake(compile_run, redactor),
             redactor=redactor,
             secret=lambda reference: resolve_secret(reference, environment),
         )
 
 
-def _room(database: Database) -> int:
-    """How many more bytes the artifact store may hold (seed 38.1)."""
-    with database.read() as connection:
-        limits = desired.read_node(connection).settings["limits"]
-        return int(limits["artifact_quota"]) - artifact_rows.stored_bytes(connection)
+def _room(database: Database) -> ArtifactRoom:
+    """What the artifact store may hold (seed 38.1)."""
+
+    def quota() -> int:
+        with database.read() as connection:
+            return int(desired.read_node(connection).settings["limits"]["artifact_quota"])
+
+    def stored() -> int:
+        with database.read() as connection:
+            return artifact_rows.stored_bytes(connection)
+
+    return ArtifactRoom(quota=quota, stored=stored)
 
 
 def resolve_secret(reference: str, environment: Mapping[str, str]) -> str | None:

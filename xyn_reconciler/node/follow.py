@@ -13,7 +13,7 @@ from xyn_reconciler.model.audit import AuditEntry
 from xyn_reconciler.model.condition import Condition
 from xyn_reconciler.model.errors import ConflictError, XynError
 from xyn_reconciler.model.principal import OPERATOR
-from xyn_reconciler.record.audit import ACCEPTED
+from xyn_reconciler.record.audit import ACCEPTED, AUDIT, audit_ref
 from xyn_reconciler.record.catch_up import catch_up
 from xyn_reconciler.record.render import RUNS
 from xyn_reconciler.service.context import utc_now
@@ -54,6 +54,9 @@ class Follower:
                     f"+{RUNS}*:{RUNS}*",
                     # What this node itself recorded is its own, whatever the origin says of it.
                     f"^{RUNS}{node.node_id}/*",
+                    # Their months go with it: it tells why one was written anew.
+                    f"+{AUDIT}*:{AUDIT}*",
+                    f"^{audit_ref(node.node_id)}",
                 ],
             )
         except XynError as error:

@@ -146,7 +146,8 @@ def _ticks(context: Context, home: Home) -> BackgroundScheduler:
         _tick(lambda: _checkpoint(context, home.node_id() or "")),
         "interval",
         seconds=CHECKPOINT_SECONDS,
-        next_run_time=context.clock(),
+        # Not at once: what the start noted is on its way to Git.
+        next_run_time=context.clock() + dt.timedelta(seconds=INSPECT_SECONDS),
     )
     retention = Retention(context.database, context.clock)
     scheduler.add_job(_tick(lambda: _retain(retention)), "interval", seconds=RETAIN_SECONDS)

@@ -72,9 +72,9 @@ def up(
             _wait_for_database(database, say)
             if settings.role in _NEEDING_A_REPOSITORY:
                 _wait_for_repository(home, say)
-            importlib.import_module(_PREPARE).prepare(home, database, settings.role, say=say)
             if "node" in roles:
                 stack.enter_context(_only_home(database))
+            importlib.import_module(_PREPARE).prepare(home, database, settings.role, say=say)
         ensure_key(home)
         Credentials(home.path).renew_owner_token()
         output = Output(None if environment.get("XYN_LOG") == "stdout" else home.log(settings.role))

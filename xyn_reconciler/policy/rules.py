@@ -1,4 +1,4 @@
-"""Who there is and which rules hold, at one applied revision: read once, asked at any time. Pure."""
+"""Who there is, and which rules hold, at one applied revision: read once, asked often. Pure."""
 
 import datetime as dt
 from collections.abc import Iterable, Mapping

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from xyn_reconciler.desired.diff import diff
 from xyn_reconciler.desired.effects import assess
-from xyn_reconciler.desired.load import kind_of
+from xyn_reconciler.desired.layout import governed_as
 from xyn_reconciler.desired.state import DesiredState
 from xyn_reconciler.model.policy import Risk, risk_in_force
 from xyn_reconciler.model.principal import Principal
@@ -41,7 +41,7 @@ def asked_of_push(
     policies = policies_in_force(known.state.files.values(), known.revision)
     requests = requests_of(
         # Also a commit that changes no file moves main.
-        map(kind_of, paths or [""]),
+        map(governed_as, paths or [""]),
         actor=actor,
         stage=settings["stage"],
         env_id=settings["env_id"],

@@ -31,6 +31,7 @@ from xyn_reconciler.reconcile.judge import Judgement
 from xyn_reconciler.reconcile.lockout import locked_out
 from xyn_reconciler.reconcile.loop import Reconciler
 from xyn_reconciler.reconcile.permission import asked_of_push, refusal
+from xyn_reconciler.reconcile.signatures import unsigned
 from xyn_reconciler.store import audit, desired, grants, notice
 from xyn_reconciler.store.database import Database
 from xyn_reconciler.store.desired import NodeState
@@ -182,6 +183,7 @@ class PushGate:
         problems = [
             *judgement.problems,
             *locked_out(known, judgement, push.node.node_id, push.now),
+            *(unsigned(push.repository, update.old, revision) if update.old else ()),
         ]
         if problems:
             return [*_listed(problems), f"{counted(problems)}; main was not moved"]

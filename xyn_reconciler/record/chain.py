@@ -1,7 +1,7 @@
 """The audit's chain of lines, checked. Pure: lines in, what is wrong with them out."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from xyn_reconciler.model.audit import AuditEntry, from_line, line_digest
@@ -10,12 +10,19 @@ from xyn_reconciler.record.audit import Link
 
 @dataclass(slots=True)
 class Chain:
-    """One node's chain as far as it was read; ``entries`` and ``digests`` are in its order."""
+    """One node's chain as far as it was read.
 
+    Kept are the entries of some kinds alone (``None``: of all), and the digest of
+    one line: an audit may be longer than what goes into memory.
+    """
+
+    kinds: Collection[str] | None = None
+    watched: int = 0
     link: Link = field(default_factory=Link)
-    entries: list[AuditEntry] = field(default_factory=list)
-    digests: dict[int, str] = field(default_factory=dict)
-    """Number of a line to its digest."""
+    entries: list[tuple[int, AuditEntry]] = field(default_factory=list)
+    """Number and entry of each line that is kept."""
+    digest: str | None = None
+    """Of the line that is watched, if there is one."""
 
     def take(self, lines: Iterable[bytes]) -> list[str]:
         """Read the next lines; gives what is wrong with them.
@@ -42,8 +49,10 @@ class Chain:
                     f" it names {previous}, and that one has {self.link.digest}"
                 )
             self.link = Link(sequence, line_digest(text))
-            self.digests[sequence] = self.link.digest
-            self.entries.append(entry)
+            if sequence == self.watched:
+                self.digest = self.link.digest
+            if self.kinds is None or entry.kind in self.kinds:
+                self.entries.append((sequence, entry))
         return wrong
 
     def arrive(self, claimed: Link) -> str | None:

@@ -85,8 +85,7 @@ def rebuild_records(
     done = Rebuilt()
     records.clear_finished(connection)
     months = months_by_node(repository)
-    # This node's own first: where another took in the same delivery, this one's counts here.
-    for node in sorted(months, key=lambda name: (name != own, name)):
+    for node in sorted(months):
         putting = Putting(connection, done, now, held_by=None if node == own else holder_of(node))
         for chunk in _chunks(repository, months[node]):
             putting.put(chunk)
@@ -160,7 +159,7 @@ class Putting:
             if self._held_by is None and line["run"]["status"] in ("created", "running"):
                 record = interrupted(line, self._now)
                 lost.add(line["run"]["run_id"])
-            lines.append(Recorded(record, commit, self._holder(line["run"])))
+            lines.append(Recorded(record, commit, self._held_by))
         new = records.put_runs(self._connection, lines)
         self._done.runs += len(new)
         self._note_interrupted(lost & new)
@@ -179,14 +178,11 @@ class Putting:
         for run_id, record in self._missing.items():
             if run_id not in known:
                 left = interrupted(record, self._now) if self._held_by is None else record
-                lines.append(Recorded(left, None, self._holder(left["run"])))
+                lines.append(Recorded(left, None, self._held_by))
         new = records.put_runs(self._connection, lines)
         self._done.runs += len(new)
         if self._held_by is None:
             self._note_interrupted(new)
-
-    def _holder(self, run: Line) -> str | None:
-        return self._held_by if run["status"] in ("created", "running", "waiting") else None
 
     def _note_interrupted(self, run_ids: set[str]) -> None:
         self._done.interrupted += len(run_ids)

@@ -6,7 +6,9 @@ no commit yet, and what they tell of is in rows that are made anew here.
 """
 
 import json
+import uuid
 from collections.abc import Iterator
+from itertools import islice
 from typing import Final
 
 from xyn_reconciler.model.audit import AuditEntry, from_line
@@ -18,6 +20,8 @@ from xyn_reconciler.store.git import Repository
 
 CHUNK: Final = 2000
 """Entries that are put into the database together."""
+TELLING: Final = ("review.", "break_glass.")
+"""What the kinds begin with that rows other than those of the audit are made of."""
 
 
 def rebuild_audit(connection: Connection, repository: Repository, node_id: str) -> int:
@@ -26,21 +30,20 @@ def rebuild_audit(connection: Connection, repository: Repository, node_id: str) 
     In the caller's transaction. Raises :class:`~.read.DamagedRecordError` for a
     line that cannot be read; whether the chain is whole is what ``verify`` asks.
     """
-    recorded = list(_recorded(repository, audit_ref(node_id)))
     audit.clear(connection)
-    for start in range(0, len(recorded), CHUNK):
-        audit.put_recorded(connection, recorded[start : start + CHUNK])
-    entries = {entry.audit_id: entry for entry, _ in recorded}
-    # One that a killed committer has written stands in both.
-    entries |= {
-        entry.audit_id: entry
-        for entry in audit.unrecorded(connection)
-        if entry.audit_id not in entries
-    }
-    told = list(entries.values())
-    reviews.put_back(connection, told)
-    grants.put_back(connection, told)
-    return len(recorded)
+    told: dict[uuid.UUID, AuditEntry] = {}
+    count = 0
+    recorded = _recorded(repository, audit_ref(node_id))
+    while chunk := list(islice(recorded, CHUNK)):
+        audit.put_recorded(connection, chunk)
+        count += len(chunk)
+        told |= {entry.audit_id: entry for entry, _ in chunk if entry.kind.startswith(TELLING)}
+    for entry in audit.unrecorded(connection):
+        # One that a killed committer has written stands in both.
+        told.setdefault(entry.audit_id, entry)
+    reviews.put_back(connection, list(told.values()))
+    grants.put_back(connection, list(told.values()))
+    return count
 
 
 def _recorded(repository: Repository, ref: str) -> Iterator[tuple[AuditEntry, str]]:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from xyn_reconciler.model.errors import NotFoundError, XynError
 from xyn_reconciler.record import checkpoint, ref_log
-from xyn_reconciler.record.audit import AUDIT, link_of
+from xyn_reconciler.record.audit import ACCEPTED, AUDIT, Link, link_of
 from xyn_reconciler.record.chain import Chain
 from xyn_reconciler.record.checkpoint import Checkpoint
 from xyn_reconciler.record.render import RUNS, node_of
@@ -30,6 +30,10 @@ LAG: Final = 5.0
 """Seconds that a node may need to write into Git what it noted."""
 
 LOOKS: Final = 3
+FORGOTTEN: Final = "event.forgotten"
+PROMOTED: Final = "review.promoted"
+KEPT: Final = frozenset({ACCEPTED, FORGOTTEN, PROMOTED, checkpoint.CHECKPOINT})
+"""Kinds of entries that other things are compared with."""
 ALLOWED_SIGNERS: Final = "allowed_signers"
 HEADS: Final = "refs/heads/"
 _TOLD: Final = 1000
@@ -86,8 +90,8 @@ def verify(
     """Look at everything; ``node_id`` is whose home this is, ``None`` for a plain mirror."""
     for _ in range(LOOKS):
         before = repository.refs("refs/")
-        look = _Look(repository, node_id, artifacts, progress)
-        look.everything(against)
+        look = _Look(repository, node_id, artifacts, against, progress)
+        look.everything()
         if not look.done.findings or not _moves(repository, before, lag):
             break
         progress("refs moved meanwhile: looking again")
@@ -112,6 +116,7 @@ class _Look:
         repository: Repository,
         node_id: str | None,
         artifacts: ArtifactStore | None,
+        against: Checkpoint | None,
         progress: Say,
     ) -> None:
         self._repository = repository
@@ -119,6 +124,7 @@ class _Look:
         self._artifacts = artifacts
         self._progress = progress
         self.done = Verified()
+        self._against = against
         self._chains: dict[str, Chain] = {}
         self._months: dict[str, set[str]] = {}
         self._was_at: dict[str, set[str]] = {}
@@ -126,7 +132,7 @@ class _Look:
         self._contents: dict[str, tuple[str, str]] = {}
         """SHA-256 of an artifact's bytes to ref and commit of a record that names it."""
 
-    def everything(self, against: Checkpoint | None) -> None:
+    def everything(self) -> None:
         heads = self._repository.refs(HEADS)
         for ref, tip in self._repository.refs(AUDIT).items():
             self._audit(ref, tip)
@@ -138,8 +144,8 @@ class _Look:
         self._bytes_of_artifacts()
         self._signatures(heads.get(MAIN))
         self._objects()
-        if against is not None:
-            self._against(against)
+        if self._against is not None:
+            self._compare(self._against)
 
     def _found(self, ref: str, commit: str | None, wrong: str, remedy: str = _RESTORE) -> None:
         self.done.findings.append(Finding(ref, commit, wrong, remedy))
@@ -196,9 +202,12 @@ class _Look:
     # --- the audit -------------------------------------------------------------
 
     def _audit(self, ref: str, tip: str) -> None:
-        chain, older = Chain(), 0
+        node = ref.removeprefix(AUDIT)
+        kept = self._against
+        watched = kept.audit.sequence if kept is not None and kept.node_id == node else 0
+        chain, older = Chain(KEPT, watched), 0
         for commit, segments in self._segments(ref, tip):
-            if not commit.trailer_values("Chain") and not chain.entries:
+            if not commit.trailer_values("Chain") and chain.link == Link():
                 older += 1
                 continue
             wrong = chain.take(line for each in segments for line in each.splitlines())
@@ -206,17 +215,17 @@ class _Look:
                 self._found(ref, commit.sha, sentence, _REWRITTEN)
         if older:
             self.done.notes.append(f"{ref}: {older} entries are older than the chain")
-        self._chains[ref.removeprefix(AUDIT)] = chain
-        self.done.entries += len(chain.entries)
+        self._chains[node] = chain
+        self.done.entries += chain.link.sequence
 
     def _anchors(self, node: str, chain: Chain) -> None:
         """Compare months with the checkpoints in the audit; ``event forget`` may rewrite one."""
         allowed: dict[str, list[tuple[str, ...]]] = {}
-        for entry in chain.entries:
+        for _, entry in chain.entries:
             if entry.kind == checkpoint.CHECKPOINT:
                 for ref, tip in entry.entry["records"].items():
                     allowed.setdefault(ref, []).append((tip,))
-            elif entry.kind == "event.forgotten":
+            elif entry.kind == FORGOTTEN:
                 # Killed between the entry and the move, the month is where it was.
                 tips = entry.entry["new_tip"], entry.entry["old_tip"]
                 allowed[entry.entry["ref"]] = [tips]
@@ -281,7 +290,7 @@ class _Look:
 
     def _heads(self, heads: dict[str, str]) -> None:
         logs = {
-            node: ref_log.moves_by_ref(chain.entries)
+            node: ref_log.moves_by_ref(entry for _, entry in chain.entries)
             for node, chain in self._chains.items()
             if self._node_id in (None, node)
         }
@@ -311,8 +320,8 @@ class _Look:
         if ref == MAIN:
             known = self._was_at.get(node, set()) | {
                 str(entry.entry.get("commit"))
-                for entry in self._chains[node].entries
-                if entry.kind == "review.promoted"
+                for _, entry in self._chains[node].entries
+                if entry.kind == PROMOTED
             }
             later = ref_log.moved_back(moves, tip, known)
             if later is not None:
@@ -329,7 +338,7 @@ class _Look:
             for commit in self._repository.log(main, limit=2**31 - 1):
                 # By the list before it: a commit cannot let in its own author.
                 before = commit.parents[0] if commit.parents else None
-                listed = before and self._repository.read_path(before, ALLOWED_SIGNERS)
+                listed = self._repository.read_path(before, ALLOWED_SIGNERS) if before else None
                 if listed:
                     by_list.setdefault(listed.decode("utf-8", "replace"), []).append(commit.sha)
             for listed_text, commits in by_list.items():
@@ -351,12 +360,11 @@ class _Look:
 
     # --- a checkpoint that somebody kept -------------------------------------------------
 
-    def _against(self, kept: Checkpoint) -> None:
+    def _compare(self, kept: Checkpoint) -> None:
         ref = f"{AUDIT}{kept.node_id}"
         chain = self._chains.get(kept.node_id, Chain())
-        digest = chain.digests.get(kept.audit.sequence)
-        if kept.audit.sequence and digest != kept.audit.digest:
-            has = "it ends before that" if digest is None else f"here it has {digest}"
+        if kept.audit.sequence and chain.digest != kept.audit.digest:
+            has = "here is none" if chain.digest is None else f"here it has {chain.digest}"
             self._found(
                 ref,
                 None,
@@ -376,7 +384,8 @@ class _Look:
         }
         lost = [sha for sha in kept.records if sha not in months]
         forgotten = any(
-            entry.kind == "event.forgotten" for entry in chain.entries[kept.audit.sequence :]
+            entry.kind == FORGOTTEN and sequence > kept.audit.sequence
+            for sequence, entry in chain.entries
         )
         if lost and forgotten:
             self.done.notes.append(

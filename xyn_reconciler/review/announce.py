@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import quote
 
+from xyn_reconciler.review.checks import SLOW
 from xyn_reconciler.store import reviews
 from xyn_reconciler.store.database import Database
 from xyn_reconciler.store.reviews import Check, Review
@@ -13,7 +14,6 @@ WAIT_SECONDS: Final = 5.0
 """How long a push waits for its review and for the checks that are quick."""
 
 _POLL_SECONDS: Final = 0.05
-_SLOW: Final = frozenset({"tests", "backtest"})
 
 
 def announce(database: Database, url: str, name: str, head: str) -> Iterator[str]:
@@ -42,4 +42,4 @@ def _look(database: Database, name: str, head: str) -> tuple[Review | None, list
 
 
 def _wait_for(checks: list[Check]) -> bool:
-    return any(each.status == "running" and each.name not in _SLOW for each in checks)
+    return any(each.status == "running" and each.name not in SLOW for each in checks)

@@ -18,7 +18,7 @@ from typing import Any, Final, Literal
 
 from xyn_reconciler.desired.diff import Change, diff
 from xyn_reconciler.desired.effects import Effects, NextTimes, effects
-from xyn_reconciler.desired.load import kind_of
+from xyn_reconciler.desired.layout import governed_as
 from xyn_reconciler.desired.state import DesiredState
 from xyn_reconciler.model.policy import Risk
 from xyn_reconciler.model.principal import OPERATOR, Principal
@@ -155,10 +155,10 @@ def _asked(
     ruling = facts.in_force
     passed = (_EVIDENCE.get(each.name) for each in current if each.status == "passed")
     requests = requests_of(
-        map(kind_of, facts.differing),
+        map(governed_as, facts.differing),
         actor=facts.actor,
-        stage=ruling.settings["stage"],
-        env_id=ruling.settings["env_id"],
+        stage=ruling.settings.get("stage", "dev"),
+        env_id=ruling.settings.get("env_id", "local"),
         risk=risk,
         now=facts.now,
         resource_id=facts.review.name,

@@ -19,11 +19,12 @@ import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 from xyn_reconciler.desired.state import DesiredState
 from xyn_reconciler.model.capability import ActionSpec
 from xyn_reconciler.model.event import isoformat
+from xyn_reconciler.model.node import Stage
 from xyn_reconciler.model.principal import Principal
 from xyn_reconciler.model.run import ExecutionPlan, canonical, digest
 from xyn_reconciler.policy.evaluate import PolicyInForce, evaluate
@@ -54,7 +55,7 @@ OUTCOMES: Final[tuple[Outcome, ...]] = ("changed", "gained", "lost", "same")
 WINDOW: Final = dt.timedelta(days=7)
 """How far back is looked where nobody says it."""
 
-SHOWN: Final = 200
+SHOWN: Final = 100
 """Rows of each outcome that a report lists; all of them are counted."""
 
 COST_BASIS: Final = 50
@@ -135,10 +136,12 @@ def nothing_recorded(blueprint: str | None) -> Report:
     return {
         "since": None,
         "until": None,
+        "truncated": False,
         "records": {},
         "blueprint": blueprint,
         "events": 0,
         "counts": dict.fromkeys(OUTCOMES, 0),
+        "unknown": 0,
         "blueprints": {},
         "rows": [],
         "left_out": dict.fromkeys(OUTCOMES, 0),
@@ -177,6 +180,8 @@ class _Tally:
     unresolved: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     gates: dict[tuple[str, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     policies: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
+    unknown: int = 0
+    """Runs of the draft of which nobody knows how they would end."""
 
     def has_room(self, outcome: Outcome) -> bool:
         return self.counts[outcome] < SHOWN
@@ -207,9 +212,7 @@ class _Comparison:
             files = self.question.after.state.files.values()
             self.policies = policies_in_force(files, "draft")
         compared = [key for key in keys if self._needs_a_replay(key, before, after)]
-        costly = {
-            blueprint for number, blueprint in keys if (number, blueprint) not in before & after
-        }
+        costly = {blueprint for _, blueprint in before ^ after}
         costly |= {blueprint for _, blueprint in compared}
         self.answering.runs = read_runs(self._wanted(compared, costly))
         costs = Costs(Basis.of(self.answering.runs.values()))
@@ -291,6 +294,8 @@ class _Comparison:
                 self.tally.gates[blueprint_id, gate][side] += 1
         for step, message in () if draft is None else _unresolved(draft):
             self.tally.unresolved[blueprint_id, step, message] += 1
+        if draft is not None and draft.status == UNKNOWN:
+            self.tally.unknown += 1
         if in_draft and self.policies:
             said = self._decision(self.events[number], blueprint_id)
             if said is not None:
@@ -305,7 +310,7 @@ class _Comparison:
             request = Request(
                 actor=Principal(recorded.event.actor, kind="service"),
                 action="run.start",
-                stage=node.stage,  # type: ignore[arg-type]  # a plan's node has it as text
+                stage=cast("Stage", node.stage),  # a plan's node has it as text
                 env_id=node.env_id,
                 now=recorded.created_at,
                 resource_type="blueprint",
@@ -331,10 +336,12 @@ class _Comparison:
         return {
             "since": isoformat(history.since),
             "until": isoformat(history.until),
+            "truncated": history.truncated,
             "records": dict(history.tips),
             "blueprint": self.question.blueprint,
             "events": len(history.events),
             "counts": {outcome: tally.counts[outcome] for outcome in OUTCOMES},
+            "unknown": tally.unknown,
             "blueprints": {
                 name: {outcome: counts[outcome] for outcome in OUTCOMES}
                 for name, counts in sorted(tally.by_blueprint.items())
@@ -534,11 +541,9 @@ def _cut(text: str) -> str:
     return text if len(text) <= _SUMMARY else text[: _SUMMARY - 1] + "…"
 
 
-def summary(report: Report) -> str:
+def in_words(report: Report) -> str:
     """Say in one line what came out."""
-    counts = report["counts"]
-    told = ", ".join(
-        f"{counts[outcome]} {outcome}" for outcome in ("same", "changed", "gained", "lost")
-    )
-    unknown = sum(1 for row in report["rows"] if (row.get("draft") or {}).get("status") == UNKNOWN)
-    return f"{report['events']} events: {told}" + (f" ({unknown} unknown)" if unknown else "")
+    counts, unknown = report["counts"], report["unknown"]
+    told = ", ".join(f"{counts[each]} {each}" for each in ("same", "changed", "gained", "lost"))
+    rest = f"; of {unknown} nobody knows the end" if unknown else ""
+    return f"{report['events']} events: {told}{rest}"

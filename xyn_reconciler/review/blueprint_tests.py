@@ -146,7 +146,10 @@ class _Test:
         """Give where and how what was found is not what is expected."""
         blueprint_id = self.document["blueprint"]
         if blueprint_id not in self.side.blueprints:
-            yield ("blueprint",), f"there is no blueprint {blueprint_id}"
+            files = self.side.state.files.values()
+            bad = [each.path for each in files if each.kind == "blueprint" and each.problems]
+            hint = f", and {', '.join(bad)} cannot be read: xynctl validate" if bad else ""
+            yield ("blueprint",), f"there is no blueprint {blueprint_id}{hint}"
             return
         event = self._event()
         why_not = None if event is None else self._why_not_started(event, blueprint_id)

@@ -4,7 +4,7 @@ import datetime as dt
 import logging
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, TypeVar
@@ -38,6 +38,8 @@ class Job:
     main: str
     started_at: dt.datetime
     cancelled: threading.Event = field(default_factory=threading.Event)
+    broken: threading.Event = field(default_factory=threading.Event)
+    """Something went wrong that is no check's result."""
 
     def check(self, name: str) -> Check:
         """Give the row of a check that runs."""
@@ -70,22 +72,25 @@ class Checking:
     checks: Mapping[str, CheckFunction] = field(default_factory=lambda: CHECKS)
     clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)
 
-    def run(self, job: Job) -> None:
-        """Run all checks, unless the job is cancelled on the way.
+    def run(self, job: Job, names: Collection[str] | None = None) -> bool:
+        """Run these checks, or all; False where nobody waits for the results any more.
 
         ``UnavailableError`` while the database is away: the rows stay ``running``.
         """
         context = _guarded(job, "merge", lambda: self._context(job))
         for name, check in self.checks.items():
+            if names is not None and name not in names:
+                continue
             if job.cancelled.is_set():
-                return
+                return False
             if isinstance(context, CheckResult):
                 # What does not merge at all is told of once.
                 result = context if name == "conflicts" else _NO_TREE
             else:
                 result = _guarded(job, name, partial(check, context))
             if not self._write(job, name, result):
-                return
+                return False
+        return True
 
     def _context(self, job: Job) -> CheckContext:
         merged = self.merging.of(job.main, job.review.head)

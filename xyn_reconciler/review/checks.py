@@ -18,6 +18,8 @@ from xyn_reconciler.model.token_patterns import find_token
 from xyn_reconciler.reconcile.judge import Known
 from xyn_reconciler.reconcile.lockout import locked_out
 from xyn_reconciler.reconcile.push import counted
+from xyn_reconciler.reconcile.signatures import unsigned
+from xyn_reconciler.review.backtest import backtest_states, in_words
 from xyn_reconciler.review.blueprint_tests import run_tests
 from xyn_reconciler.review.merged import Judged, Merged
 from xyn_reconciler.store import git_merge
@@ -78,10 +80,12 @@ def _paths(found: Sequence[git_merge.Conflict]) -> str:
 
 
 def validation(context: CheckContext) -> CheckResult:
-    """Say whether the merged tree is fit to be active here."""
+    """Say whether the merged tree is fit to be active here, and its commits to be in ``main``."""
     judgement = context.judged.judgement
     locked = locked_out(context.known, judgement, context.node_id, context.now)
-    problems = sorted([*judgement.problems, *locked])
+    merged = context.merged
+    strange = unsigned(context.repository, merged.main, merged.head)
+    problems = sorted([*judgement.problems, *locked, *strange])
     report = {"is_valid": not problems, "issues": _findings(problems)}
     if not problems:
         return CheckResult("passed", "no problems", report)
@@ -163,26 +167,37 @@ def behind(context: CheckContext) -> CheckResult:
 
 
 def tests(context: CheckContext) -> CheckResult:
-    """Run every blueprint test of the merged tree."""
-    found = run_tests(
+    """Run the blueprint tests of the merged tree."""
+    results = run_tests(
         context.judged.judgement.state,
         context.catalogue.actions,
         lambda loaded: context.repository.read(loaded.blob_id),
-        node_id=context.node_id,
     )
-    if not found:
-        return CheckResult("skipped", "there are no tests")
-    report = {"tests": [each.to_json() for each in found]}
-    failed = [each for each in found if not each.passed]
-    if failed:
-        shown = f"{failed[0].path}: {failed[0].failures[0].message}"
-        return CheckResult("failed", f"{len(failed)} of {len(found)} failed: {shown}", report)
-    return CheckResult("passed", f"{len(found)} passed", report)
+    if not results:
+        return CheckResult("skipped", "there are no blueprint tests")
+    report = [each.to_json() for each in results]
+    failed = [each for each in results if not each.passed]
+    if not failed:
+        return CheckResult("passed", f"{len(results)} passed", report)
+    named = failed[0]
+    found = f"{len(failed)} of {len(results)} failed: {named.path}: {named.failures[0].message}"
+    return CheckResult("failed", found, report)
 
 
 def backtest(context: CheckContext) -> CheckResult:
-    """Match and replay recorded events."""
-    return CheckResult("skipped", f"no backtest was made of {context.review.name}")
+    """Hold the events of the last days against the draft; whatever it finds stops nothing."""
+    if context.judged.judgement.problems:
+        return CheckResult("skipped", "what does not validate would start nothing")
+    report = backtest_states(
+        context.repository,
+        context.node_id,
+        context.judged.before,
+        context.judged.judgement.state,
+        actions=context.catalogue.actions,
+        redact=context.redactor.value,
+        cancelled=context.cancelled,
+    )
+    return CheckResult("passed", in_words(report), report)
 
 
 CHECKS: Final[Mapping[str, CheckFunction]] = {
@@ -195,3 +210,6 @@ CHECKS: Final[Mapping[str, CheckFunction]] = {
     "backtest": backtest,
 }
 """By name, in the order in which they run: the quick ones first."""
+
+SLOW: Final = frozenset({"tests", "backtest"})
+"""They run one draft at a time beside the quick ones of others, and no push waits for them."""

@@ -39,6 +39,8 @@ class Desk:
     merging: Merging
     emit: EmitEvents
     clock: Callable[[], dt.datetime]
+    origin: str | None = None
+    """The address that this home follows, where its definition says so."""
 
     def main(self) -> str:
         found = self.repository.resolve(MAIN)

@@ -27,6 +27,9 @@ _PLAN_LINE: Final = b'{"kind":"plan","plan":{"digest":"'
 _ID: Final = 36
 _DIGEST: Final = 64
 
+MOST_EVENTS: Final = 50_000
+"""So many are looked at: seconds of work, on a node that has other things to do."""
+
 Progress = Callable[[int], None]
 """Is told how many events have been read or looked at."""
 
@@ -55,6 +58,8 @@ class History:
     """The records that were read: ref to commit."""
     since: dt.datetime
     until: dt.datetime
+    truncated: bool = False
+    """Whether there were too many: ``since`` is later than was asked for."""
     events: tuple[Recorded, ...]
     segments: tuple[str, ...] = field(repr=False)
     """The blobs that hold runs and plans of that time, the oldest first."""
@@ -73,54 +78,52 @@ def read_history(
     node_id: str,
     window: dt.timedelta,
     *,
+    most: int = MOST_EVENTS,
     progress: Progress = lambda _: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> History | None:
     """Read what one node recorded in ``window`` before its newest record; None without any.
 
+    Of more than about ``most`` events the newest.
+
     Raises :class:`CancelledError`, and ``DamagedRecordError`` for records that cannot be read.
     """
     tips = repository.refs(f"{RUNS}{node_id}/")
-    refs = sorted(tips, key=month_of)
-    until = next(
-        (
-            _moment(month_of(ref), path)
-            for ref in reversed(refs)
-            for path in reversed(
-                [path for path, _ in _segments(repository, tips[ref], newest=True)]
-            )
-        ),
-        None,
-    )
+    until: dt.datetime | None = None
+    since = dt.datetime.min.replace(tzinfo=dt.UTC)
+    found: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+    runs: list[str] = []
+    truncated = False
+    for moment, path, blob in _newest_first(repository, tips):
+        if until is None:
+            # A folder names a whole second; what stands in it came before the second's end.
+            until = moment + dt.timedelta(seconds=1)
+            since = until - window
+        if moment + dt.timedelta(seconds=1) < since:
+            break
+        if cancelled():
+            raise CancelledError("the backtest was cancelled")
+        if not path.endswith(".events.jsonl"):
+            runs.append(blob)
+            continue
+        for line in _lines(repository, blob, path):
+            _add(found, line)
+        progress(len(found))
+        if len(found) >= most:
+            # What came since then was written since then: nothing of it is missing.
+            since, truncated = max(since, moment), True
+            break
     if until is None:
         return None
-    # A folder names a whole second; what stands in it came before the second's end.
-    until += dt.timedelta(seconds=1)
-    since = until - window
-    found: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
-    segments: list[str] = []
-    read: dict[str, str] = {}
-    for ref in refs:
-        month = month_of(ref)
-        if dt.datetime.fromisoformat(f"{month}-01T00:00:00Z") + dt.timedelta(days=32) < since:
-            continue
-        read[ref] = tips[ref]
-        first = since.day if f"{since:%Y-%m}" == month else 1
-        for path, blob in _segments(repository, tips[ref], first_day=first):
-            if _moment(month, path) + dt.timedelta(seconds=1) < since:
-                continue
-            if cancelled():
-                raise CancelledError("the backtest was cancelled")
-            if not path.endswith(".events.jsonl"):
-                segments.append(blob)
-                continue
-            for line in _lines(repository, blob, path):
-                _add(found, line)
-            progress(len(found))
     events = [each for each in map(_recorded, found.values()) if each.created_at >= since]
     events.sort(key=lambda each: (each.created_at, each.event.event_id))
     return History(
-        tips=read, since=since, until=until, events=tuple(events), segments=tuple(segments)
+        tips={ref: tips[ref] for ref in tips if month_of(ref) >= f"{since:%Y-%m}"},
+        since=since,
+        until=until,
+        truncated=truncated,
+        events=tuple(events),
+        segments=tuple(reversed(runs)),
     )
 
 
@@ -161,48 +164,33 @@ def read_runs(
 def find_run(repository: Repository, node_id: str, run_id: str) -> RunRecord | None:
     """Give the newest record of one run, however old it is."""
     tips = repository.refs(f"{RUNS}{node_id}/")
-    for ref in sorted(tips, key=month_of, reverse=True):
-        blobs = [
-            blob
-            for path, blob in _segments(repository, tips[ref])
-            if not path.endswith(".events.jsonl")
-        ]
-        line, plans = _newest(repository, blobs, run_id)
-        if line is not None:
-            plan = plans.get(line["run"]["plan_digest"])
-            return None if plan is None else RunRecord(line, plan)
-    return None
-
-
-def _newest(
-    repository: Repository, blobs: list[str], run_id: str
-) -> tuple[dict[str, Any] | None, dict[str, Any]]:
     start = _RUN_LINE + run_id.encode()
-    for blob in reversed(blobs):
-        content = repository.read(blob)
+    for _, path, blob in _newest_first(repository, tips):
+        content = b"" if path.endswith(".events.jsonl") else repository.read(blob)
         if start not in content:
             continue
         lines = content.split(b"\n")
-        line = next(each for each in reversed(lines) if each.startswith(start))
-        plans = [json.loads(each)["plan"] for each in lines if each.startswith(_PLAN_LINE)]
-        return json.loads(line), {plan["digest"]: plan["plan"] for plan in plans}
-    return None, {}
+        line = json.loads(next(each for each in reversed(lines) if each.startswith(start)))
+        for each in lines:
+            plan = json.loads(each)["plan"] if each.startswith(_PLAN_LINE) else {}
+            if plan.get("digest") == line["run"]["plan_digest"]:
+                return RunRecord(line, plan["plan"])
+    return None
 
 
-def _segments(
-    repository: Repository, tip: str, *, first_day: int = 1, newest: bool = False
-) -> Iterator[tuple[str, str]]:
-    """Give (path, blob) of every segment of a month by path; ``newest``: of its last day alone."""
-    days = range(first_day, 32)
-    for day in reversed(days) if newest else days:
-        found = [
-            (f"{day:02}/{entry.text}", entry.sha)
-            for entry in repository.entries_below(tip, f"{day:02}")
-            if entry.text is not None and entry.text.endswith(".jsonl")
-        ]
-        yield from found
-        if newest and found:
-            return
+def _newest_first(
+    repository: Repository, tips: Mapping[str, str]
+) -> Iterator[tuple[dt.datetime, str, str]]:
+    """Give (moment, path, blob) of every segment; a day's folder is read when it is come to."""
+    for ref in sorted(tips, key=month_of, reverse=True):
+        for day in range(31, 0, -1):
+            found = [
+                (f"{day:02}/{entry.text}", entry.sha)
+                for entry in repository.entries_below(tips[ref], f"{day:02}")
+                if entry.text is not None and entry.text.endswith(".jsonl")
+            ]
+            for path, blob in reversed(found):
+                yield _moment(month_of(ref), path), path, blob
 
 
 def _moment(month: str, path: str) -> dt.datetime:

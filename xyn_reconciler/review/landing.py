@@ -42,6 +42,15 @@ class Landed:
     message: str
 
 
+def refuse_following(desk: Desk, settings: Mapping[str, Any]) -> None:
+    """``ConflictError`` on a node whose ``main`` is another's."""
+    if desk.origin is not None and settings.get("follow") == "origin":
+        raise ConflictError(
+            f"this node follows {desk.origin}: promote and roll back there"
+            " (follow: none in this node's definition makes it independent)"
+        )
+
+
 def refuse_conflicts(repository: Repository, what: str, conflicts: Sequence[Conflict]) -> None:
     """``ConflictError`` with both sides of each path, where there is one."""
     if not conflicts:

@@ -23,6 +23,7 @@ from typing import Final
 from xyn_reconciler.model.crash_point import crash_point
 from xyn_reconciler.model.errors import UnavailableError
 from xyn_reconciler.review.checking import Checking, Job
+from xyn_reconciler.review.checks import SLOW
 from xyn_reconciler.review.noting import note
 from xyn_reconciler.store import notice, reviews
 from xyn_reconciler.store.database import AdvisoryLock
@@ -104,7 +105,8 @@ class Reviews:
         next_look = 0.0
         with (
             contextlib.closing(heard),
-            ThreadPoolExecutor(CHECKS_AT_ONCE, thread_name_prefix="review-check") as pool,
+            ThreadPoolExecutor(1, thread_name_prefix="review-test") as slow,
+            ThreadPoolExecutor(CHECKS_AT_ONCE, thread_name_prefix="review-check") as quick,
         ):
             try:
                 for news in heard:
@@ -116,14 +118,16 @@ class Reviews:
                         next_look = min(next_look, time.monotonic() + _SETTLE_SECONDS)
                     if time.monotonic() >= next_look:
                         self._again.clear()
-                        next_look = time.monotonic() + self._round(lock, pool)
+                        next_look = time.monotonic() + self._round(lock, quick, slow)
             finally:
-                for job in self._jobs.values():
-                    job.cancelled.set()
-                pool.shutdown(wait=True, cancel_futures=True)
+                self._cancel_old(())
+                for pool in (quick, slow):
+                    pool.shutdown(wait=True, cancel_futures=True)
                 lock.release()
 
-    def _round(self, lock: AdvisoryLock, pool: ThreadPoolExecutor) -> float:
+    def _round(
+        self, lock: AdvisoryLock, quick: ThreadPoolExecutor, slow: ThreadPoolExecutor
+    ) -> float:
         """Look once, if this process is the one that looks; seconds until the next time."""
         try:
             if not lock.held():
@@ -131,7 +135,9 @@ class Reviews:
                     return _ELECTION_SECONDS
                 self._interrupt()
             for job in self.look():
-                self._submit(pool, job)
+                with self._jobs_lock:
+                    self._jobs[job.review.draft_id] = job
+                quick.submit(self._work, job, slow)
         except UnavailableError as error:
             logger.warning("reviews wait: %s", error.message)
             return _RETRY_SECONDS
@@ -160,20 +166,32 @@ class Reviews:
                 if not job.cancelled.is_set()
             }
 
-    def _submit(self, pool: ThreadPoolExecutor, job: Job) -> None:
-        with self._jobs_lock:
-            self._jobs[job.review.draft_id] = job
-        pool.submit(self._work, job)
+    def _work(self, job: Job, slow: ThreadPoolExecutor) -> None:
+        """Run the quick checks, and hand on to the slow ones."""
+        if self._run(job, self._checking.checks.keys() - SLOW) and not job.cancelled.is_set():
+            slow.submit(self._end, job)
+        else:
+            self._forget(job)
 
-    def _work(self, job: Job) -> None:
+    def _end(self, job: Job) -> None:
+        self._run(job, SLOW)
+        self._forget(job)
+
+    def _run(self, job: Job, names: Collection[str]) -> bool:
         try:
-            self._checking.run(job)
+            return self._checking.run(job, names)
         except UnavailableError as error:
             logger.warning("checks of draft/%s wait: %s", job.review.name, error.message)
         except Exception:
+            # Not at once again: it would most likely break again. The rows say ``running``.
             logger.exception("the checks of draft/%s broke off", job.review.name)
-        finally:
-            with self._jobs_lock:
-                if self._jobs.get(job.review.draft_id) is job:
-                    del self._jobs[job.review.draft_id]
+            job.broken.set()
+        return False
+
+    def _forget(self, job: Job) -> None:
+        """Look again: where main has moved meanwhile, the checks have to run again."""
+        with self._jobs_lock:
+            if self._jobs.get(job.review.draft_id) is job:
+                del self._jobs[job.review.draft_id]
+        if not job.broken.is_set():
             self._again.set()

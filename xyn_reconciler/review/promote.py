@@ -34,7 +34,7 @@ from xyn_reconciler.store.reviews import Check, Review
 CHECKS_SECONDS: Final = 60.0
 """How long a promotion waits for checks that are under way."""
 
-_POLL_SECONDS: Final = 0.1
+_POLL_SECONDS: Final = 0.25
 
 
 class ChecksFailedError(InvalidError):
@@ -106,6 +106,7 @@ def _wait(desk: Desk, review: Review) -> None:
 def _refuse_for_good(desk: Desk, facts: Facts, assessment: Assessment, merged: Merged) -> None:
     """Raise what no check and nobody's approval would change."""
     what = f"draft/{facts.review.name}"
+    landing.refuse_following(desk, facts.in_force.settings)
     if assessment.unmet and any(each.outcome == "refused" for each in assessment.asked):
         _refuse_by_policy(desk, facts, assessment)
     landing.refuse_conflicts(desk.repository, what, merged.conflicts)

@@ -215,15 +215,19 @@ class _Replay:
         for index in indexes:
             inputs, answer = self._answered(planned, index, item_scope(roots, values[index], index))
             self.inputs.setdefault(key, []).append(inputs)
+            status, outputs = StepStatus.COMPLETED, None
+            error: dict[str, Any] | None = None
             match answer:
                 case Done(outputs):
-                    ended: dict[str, Any] = {"status": StepStatus.COMPLETED, "outputs": outputs}
-                case Failed(error):
-                    ended = {"status": StepStatus.FAILED, "error": error}
+                    pass
+                case Failed(failure):
+                    status, error = StepStatus.FAILED, failure
                 case _:
                     self.unknown.setdefault(key, getattr(answer, "why", ""))
-                    ended = {"status": StepStatus.COMPLETED, "outputs": Unknown(f"steps.{key}")}
-            items[index] = ItemView(index=index, attempt=1, **ended)
+                    outputs = Unknown(f"steps.{key}")
+            items[index] = ItemView(
+                index=index, attempt=1, status=status, outputs=outputs, error=error
+            )
         # Running would read as left by a worker that is gone.
         changes = {"status": StepStatus.WAITING, "attempt": 1}
         self.views[key] = view.model_copy(

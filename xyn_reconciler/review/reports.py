@@ -34,7 +34,8 @@ def keep(
     data = canonical(report)
     with database.read() as connection:
         settings = desired.read_node(connection).settings
-    sha256, length = artifacts.put(data, limit=int(settings["limits"]["artifact_max"]))
+    limits = settings.get("limits", {})
+    sha256, length = artifacts.put(data, limit=int(limits.get("artifact_max", len(data))))
     artifact = Artifact(
         artifact_id=uuid.uuid5(review.draft_id, f"{check}:{sha256}"),
         name=f"{check}.json",
@@ -48,7 +49,7 @@ def keep(
     )
     with database.begin() as connection:
         if artifact_rows.get_artifact(connection, artifact.artifact_id) is None:
-            _insert(connection, artifact, str(settings["env_id"]), emit)
+            _insert(connection, artifact, str(settings.get("env_id", "local")), emit)
     return artifact.artifact_id
 
 

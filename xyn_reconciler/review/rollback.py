@@ -8,7 +8,7 @@ import time
 from typing import Final
 
 from xyn_reconciler.desired.effects import effects
-from xyn_reconciler.desired.load import kind_of
+from xyn_reconciler.desired.layout import governed_as
 from xyn_reconciler.model.audit import AuditEntry
 from xyn_reconciler.model.crash_point import crash_point
 from xyn_reconciler.model.errors import ConflictError, NotFoundError, UnavailableError
@@ -37,9 +37,7 @@ def roll_back(desk: Desk, revision: str, actor: Principal) -> Landed:
     while True:
         main = desk.main()
         landing.settled(desk, main)
-        if desk.repository.resolve(revision) is None or not desk.repository.is_ancestor(
-            revision, main
-        ):
+        if revision not in git_merge.revisions_named(desk.repository, revision, main):
             raise NotFoundError(f"main has no revision {revision}")
         merged = _reverted(desk, revision, main, actor)
         entries = _decide(desk, revision, main, merged, actor)
@@ -82,11 +80,12 @@ def _decide(
     """Judge and ask; gives the entries of a rollback that may be."""
     now = desk.clock()
     ruling = in_force(desk.database, desk.reconciler)
+    landing.refuse_following(desk, ruling.settings)
     landing.refuse_problems(desk, merged, ruling.node_id, now)
     judged = desk.merging.judge(merged)
     changed = effects(judged.before, judged.judgement.state, ruling.node_id, lambda *_: ())
     requests = requests_of(
-        map(kind_of, merged.differing),
+        map(governed_as, merged.differing),
         actor=actor,
         stage=ruling.settings["stage"],
         env_id=ruling.settings["env_id"],

@@ -15,8 +15,8 @@ from xyn_reconciler.model.principal import Principal
 from xyn_reconciler.review.desk import Desk
 from xyn_reconciler.review.landing import author
 from xyn_reconciler.store import audit, notice, reviews
-from xyn_reconciler.store.ref_rules import RefUpdate, check_ref_updates
-from xyn_reconciler.store.reviews import DRAFTS, Review
+from xyn_reconciler.store.ref_rules import DRAFTS, RefUpdate, check_ref_updates
+from xyn_reconciler.store.reviews import Review
 
 REVIEW_SECONDS: Final = 10.0
 """How long to wait until the draft is under review."""

@@ -78,7 +78,7 @@ def vote(
     review = desk.open_review(draft_id)
     facts = desk.facts(review, main=desk.main(), actor=actor)
     assessment = assess(facts)
-    _refuse_the_wrong_person(facts, assessment, actor, decision)
+    refuse_the_wrong_person(facts, assessment, actor, decision)
     if digest is not None and digest != assessment.effect_digest:
         raise _wrong_digest(desk, review, digest, assessment.effect_digest)
     now = desk.clock()
@@ -201,9 +201,10 @@ def _last_word(connection: Connection, said: Vote) -> Said | None:
     return before[-1] if before else None
 
 
-def _refuse_the_wrong_person(
+def refuse_the_wrong_person(
     facts: Facts, assessment: Assessment, actor: Principal, decision: Said
 ) -> None:
+    """Raise where ``actor`` may not say this; pages ask as well, and disable a button."""
     what = f"draft/{facts.review.name}"
     if not may_approve(actor):
         raise DeniedError(

@@ -27,6 +27,9 @@ _WORD: Final = re.compile(r"\w+|[^\S\n]+|.", re.DOTALL)
 _ANOTHER_LINE: Final = 0.7
 """Where more than this part of a line differs, it is another line: its colour says so."""
 
+_PIECES: Final = 4
+"""A line that differs in more places than these is read whole."""
+
 Side = Literal["same", "old", "new"]
 Mark = tuple[int, int]
 """From and to, in characters of a line."""
@@ -239,7 +242,8 @@ def _of_lines(lines: Sequence[str], spans: Sequence[Mark]) -> _Marks:
             for start, end in spans
             if max(start, at) < min(end, at + length)
         ]
-        if marks and sum(end - start for start, end in marks) <= length * _ANOTHER_LINE:
+        differs = sum(end - start for start, end in marks)
+        if 0 < len(marks) <= _PIECES and differs <= length * _ANOTHER_LINE:
             found[index] = tuple(marks)
         at += len(line)
     return found

@@ -304,18 +304,13 @@ class Application:
             self.settle(Outcome(task, {"run_id": str(run_id)}, None), stopped=False)
 
     def _await(self, task: Task, awaited: dict[str, Any]) -> None:
+        timeout = self._planned(task.key).timeout
+        until = None if timeout is None else self.now + dt.timedelta(seconds=timeout)
+        changes = {"status": StepStatus.WAITING, "awaited": awaited, "available_at": until}
         if task.index is None:
-            timeout = self._planned(task.key).timeout
-            self.journal.change(
-                task.key,
-                status=StepStatus.WAITING,
-                awaited=awaited,
-                available_at=None if timeout is None else self.now + dt.timedelta(seconds=timeout),
-                rest={"wait_reason": "run"},
-            )
+            self.journal.change(task.key, rest={"wait_reason": "run"}, **changes)
             return
         item = item_of(self.journal, task.key, task.index)
-        changes = {"status": StepStatus.WAITING, "awaited": awaited}
         set_item(self.journal, task.key, item.model_copy(update=changes))
 
     def _return(self, key: str, index: int | None) -> None:
@@ -325,7 +320,9 @@ class Application:
         if index is not None:
             item = item_of(self.journal, key, index)
             awaited, number = item.awaited, item.attempt
-            set_item(self.journal, key, item.model_copy(update={"awaited": None}))
+            set_item(
+                self.journal, key, item.model_copy(update={"awaited": None, "available_at": None})
+            )
         else:
             self.journal.change(key, awaited=None, available_at=None)
         assert awaited is not None  # noqa: S101 - decide asks only of steps that wait
@@ -335,7 +332,7 @@ class Application:
             message = f"run {awaited['run_id']} took longer than the step may, and was cancelled"
             failure = Failure("timeout", message, temporary=True)
         elif awaited["status"] != RunStatus.COMPLETED:
-            error = awaited.get("error") or {"message": "it has no outputs"}
+            error: dict[str, Any] = awaited.get("error") or {"message": "it has no outputs"}
             if error.get("code") == _SUB_RUN_FAILED:
                 # Of a run within a run within this one: what was wrong there, and no story of it.
                 error = error["details"]["error"]

@@ -9,9 +9,7 @@ step runs.
 import functools
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
-
-from jsonschema import Draft202012Validator
+from typing import TYPE_CHECKING, Any, Final
 
 from xyn_reconciler.desired.expression import ExpressionError, render_value
 from xyn_reconciler.model.capability import CompiledRun
@@ -25,10 +23,13 @@ from xyn_reconciler.model.run import (
     canonical,
     digest,
 )
-from xyn_reconciler.model.schema_check import SafeValidator
 from xyn_reconciler.model.units import parse_duration
 from xyn_reconciler.run import limits
 from xyn_reconciler.run.scope import event_roots, with_vars
+
+if TYPE_CHECKING:
+    # 4 MiB that a worker needs where a blueprint has rules for values, and not before.
+    from jsonschema import Draft202012Validator
 
 Inputs = dict[str, Any]
 Error = dict[str, Any]
@@ -310,5 +311,7 @@ def mismatch(schema: Mapping[str, Any], value: object) -> str | None:
 
 
 @functools.lru_cache(maxsize=512)
-def _validator(rules: bytes) -> Draft202012Validator:
+def _validator(rules: bytes) -> "Draft202012Validator":
+    from xyn_reconciler.model.schema_check import SafeValidator  # noqa: PLC0415 - as said above
+
     return SafeValidator(json.loads(rules))

@@ -257,8 +257,7 @@ def _of_step(step: PlannedStep, moment: _Moment) -> Decision | None:  # noqa: PL
         case StepStatus.WAITING if step.kind == "gate":
             return _at_gate(step, view, moment)
         case StepStatus.WAITING if view.awaited is not None:
-            over = view.available_at is not None and view.available_at <= moment.now
-            return Return(step.key) if over or has_ended(view.awaited) else None
+            return Return(step.key) if _is_back(view, moment.now) else None
         case StepStatus.WAITING | StepStatus.RUNNING if step.foreach is not None:
             return _go_on_with_items(step, view, moment)
         case StepStatus.WAITING if view.available_at is None or view.available_at <= moment.now:
@@ -290,6 +289,14 @@ def gates_before(plan: ExecutionPlan, key: str) -> frozenset[str]:
             found.add(one)
             waiting += needs[one]
     return frozenset(one for one in found if kinds[one] == "gate")
+
+
+def _is_back(view: StepView | ItemView, now: dt.datetime) -> bool:
+    """Whether the run that a step or an item waits for has ended, or took too long."""
+    if view.awaited is None:
+        return False
+    over = view.available_at is not None and view.available_at <= now
+    return over or has_ended(view.awaited)
 
 
 def has_ended(awaited: Mapping[str, Any]) -> bool:
@@ -344,7 +351,7 @@ def _go_on_with_items(step: PlannedStep, view: StepView, moment: _Moment) -> Dec
     items = [known.get(index, ItemView(index=index)) for index in range(count)]
     if all(item.status.ended for item in items):
         return _items_ended(step, items)
-    returned = [item.index for item in items if item.awaited and has_ended(item.awaited)]
+    returned = [item.index for item in items if _is_back(item, moment.now)]
     if returned:
         return Return(step.key, returned[0])
     under_way = sum(item.status is StepStatus.RUNNING or bool(item.awaited) for item in items)
@@ -421,9 +428,10 @@ def _wait(waiting: Sequence[PlannedStep], moment: _Moment) -> Wait:
     steps, now = moment.steps, moment.now
     views = [(step, steps[step.key]) for step in waiting]
     until = [v.expires_at for s, v in views if s.kind == "gate" and v.expires_at is not None]
-    until += [v.available_at for _, v in views if v.awaited and v.available_at is not None]
+    alone = [view for _, view in views if _waits_for_runs_alone(view)]
+    until += [view.available_at for view in alone if view.available_at is not None]
     retries = [v for s, v in views if s.kind != "gate" and v.status is StepStatus.WAITING]
-    retries = [view for view in retries if not _waits_for_runs_alone(view)]
+    retries = [view for view in retries if view not in alone]
     if retries:
         until += [view.available_at or now for view in retries]
         until += [moment.run.deadline_at] if moment.run.deadline_at is not None else []
@@ -442,7 +450,8 @@ def _wait(waiting: Sequence[PlannedStep], moment: _Moment) -> Wait:
 def _waits_for_runs_alone(view: StepView) -> bool:
     if view.awaited is not None:
         return True
-    return view.available_at is None and any(item.awaited for item in view.items or ())
+    items = [item for item in view.items or () if item.status is StepStatus.WAITING]
+    return bool(items) and all(item.awaited for item in items)
 
 
 def _completed(moment: _Moment) -> tuple[Decision, ...]:

@@ -7,6 +7,7 @@ worker: nobody else writes a status.
 
 import datetime as dt
 import uuid
+from collections.abc import Collection
 from typing import Any, Final, Literal
 
 from xyn_reconciler.model.capability import EmitEvents
@@ -170,22 +171,39 @@ def _refuse_what_is_over(gate: OpenGate) -> None:
 def _refuse_the_wrong_person(
     gate: OpenGate, approvals: GateApprovals, principal: Principal, decision: Decision
 ) -> None:
-    if not principal.subjects().intersection(approvals.from_any_of):
-        asked = ", ".join(approvals.from_any_of)
-        raise NotAnApproverError(
-            f"gate {gate.key} asks {asked}, and {principal.id} is none of them",
-            details={"from_any_of": list(approvals.from_any_of)},
+    why = not_asked(
+        gate.key,
+        approvals.from_any_of,
+        None if approvals.allow_self else gate.run_actor,
+        principal,
+        decision,
+    )
+    if why is not None:
+        raise NotAnApproverError(why, details={"from_any_of": list(approvals.from_any_of)})
+
+
+def not_asked(
+    key: str,
+    from_any_of: Collection[str],
+    barred: str | None,
+    principal: Principal,
+    decision: Decision,
+) -> str | None:
+    """Say why a gate does not ask somebody for this; None where it does.
+
+    ``barred`` is who caused the run, where that one may not approve it. Pure.
+    """
+    if not principal.subjects().intersection(from_any_of):
+        return f"gate {key} asks {', '.join(from_any_of)}, and {principal.id} is none of them"
+    if decision == "rejected":
+        return None  # whoever caused the run may always stop it
+    if principal.kind != "person":
+        return (
+            f"gate {key} asks people, and {principal.id} is no person but of kind {principal.kind}"
         )
-    if decision == "approved" and principal.kind != "person":
-        raise NotAnApproverError(
-            f"gate {gate.key} asks people, and {principal.id} is no person but of kind"
-            f" {principal.kind}"
-        )
-    # Whoever caused the run may always stop it.
-    if decision == "approved" and not approvals.allow_self and principal.id == gate.run_actor:
-        raise NotAnApproverError(
-            f"gate {gate.key} asks somebody other than {principal.id}, who caused this run"
-        )
+    if principal.id == barred:
+        return f"gate {key} asks somebody other than {principal.id}, who caused this run"
+    return None
 
 
 def _filled_in(gate: OpenGate, form: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -1,7 +1,8 @@
 """What one claim has under way: shared by the worker's thread, the heartbeat and the tasks."""
 
-import datetime as dt
+import math
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -48,13 +49,14 @@ class Hand:
 
     An action that does not stop when it is told to, or runs past its deadline,
     is given :data:`limits.CANCEL_GRACE` and then abandoned: its outcome is
-    made up here, and the real one ignored.
+    made up here, and the real one ignored. All of that goes by the monotonic
+    clock, as the action's own deadline does: the time of day may leap.
     """
 
     def __init__(self, grip: Grip) -> None:
         self.grip = grip
-        self._tasks: dict[uuid.UUID, tuple[Task, dt.datetime]] = {}
-        self._signalled_at: dt.datetime | None = None
+        self._tasks: dict[uuid.UUID, tuple[Task, float]] = {}
+        self._signalled_at: float | None = None
 
     @property
     def signalled(self) -> bool:
@@ -65,14 +67,14 @@ class Hand:
         ended = {outcome.task.attempt_id for outcome in outcomes}
         return [task for task, _ in self._tasks.values() if task.attempt_id not in ended]
 
-    def take(self, task: Task, now: dt.datetime) -> None:
-        given_up_at = now + dt.timedelta(seconds=task.timeout) + limits.CANCEL_GRACE
+    def take(self, task: Task) -> None:
+        given_up_at = time.monotonic() + task.timeout + limits.CANCEL_GRACE.total_seconds()
         self._tasks[task.attempt_id] = (task, given_up_at)
 
-    def signal(self, now: dt.datetime) -> None:
+    def signal(self) -> None:
         """Tell everything under way to stop, once."""
         if self._signalled_at is None:
-            self._signalled_at = now
+            self._signalled_at = time.monotonic()
             self.grip.stop.set()
 
     def has(self, outcome: Outcome) -> bool:
@@ -83,12 +85,15 @@ class Hand:
         """Forget a task whose outcome is taken in."""
         self._tasks.pop(outcome.task.attempt_id, None)
 
-    def next_moment(self) -> dt.datetime | None:
-        """When the next task is to be given up."""
-        return min((self._given_up_at(own) for _, own in self._tasks.values()), default=None)
+    def patience(self) -> float:
+        """Seconds until the next task is to be given up; not above 0 if one is."""
+        if not self._tasks:
+            return math.inf
+        return min(self._given_up_at(own) for _, own in self._tasks.values()) - time.monotonic()
 
-    def abandoned(self, now: dt.datetime, outcomes: Iterable[Outcome]) -> list[Outcome]:
+    def abandoned(self, outcomes: Iterable[Outcome]) -> list[Outcome]:
         """Make up the outcomes of tasks that took too long and are not among those."""
+        now = time.monotonic()
         code = "cancelled" if self.signalled else "timeout"
         return [
             Outcome(
@@ -104,7 +109,7 @@ class Hand:
             if self._given_up_at(self._tasks[task.attempt_id][1]) <= now
         ]
 
-    def _given_up_at(self, own: dt.datetime) -> dt.datetime:
+    def _given_up_at(self, own: float) -> float:
         if self._signalled_at is None:
             return own
-        return min(own, self._signalled_at + limits.CANCEL_GRACE)
+        return min(own, self._signalled_at + limits.CANCEL_GRACE.total_seconds())

@@ -16,15 +16,15 @@ def set_item(journal: Journal, key: str, item: ItemView) -> None:
 
 
 def settle_items(journal: Journal, key: str) -> None:
-    """With no item under way the step waits: for a retry, or to be looked at at once."""
+    """With no item under way the step waits: for a retry, for runs, or to be looked at at once."""
     items = journal.steps[key].items or ()
     if any(item.status is StepStatus.RUNNING for item in items):
         return
     awaits = any(item.awaited for item in items)
-    retries = [item.available_at for item in items if item.available_at is not None]
+    moments = [item.available_at for item in items if item.available_at is not None]
     journal.change(
         key,
         status=StepStatus.WAITING,
-        available_at=min(retries, default=None),
+        available_at=min(moments, default=None),
         rest={"wait_reason": "run" if awaits else "retry"},
     )

@@ -98,7 +98,9 @@ class Journal:
         )
         self.cancelled_by = claimed.cancelled_by
         self.steps: dict[str, StepView] = (
-            {key: StepView(key=key) for key in self.planned} if story is None else story.views
+            {key: StepView(key=key) for key in self.planned}
+            if story is None
+            else {key: _with_ends(self.planned[key], view) for key, view in story.views.items()}
         )
         self.rest: dict[str, dict[str, Any]] = {} if story is None else story.rest
         """What stands in a step's row beside its view; see :data:`store.stories.NO_REST`."""
@@ -201,6 +203,11 @@ class Journal:
             # Its newest record says that it waits: a rebuild must not take it for waiting still.
             self.changes.record = True
         self.set_run(RunStatus.RUNNING, wait_reason=None, available_at=None, waiting_since=None)
+
+    def put_off(self, by: dt.timedelta) -> None:
+        """Give the run that much longer."""
+        if self.run.deadline_at is not None:
+            self.set_run(deadline_at=self.run.deadline_at + by)
 
     def next_moment(self) -> dt.datetime | None:
         """When something will be due by itself: a retry, a gate's end, the run's own."""
@@ -446,6 +453,20 @@ def _with_children(view: StepView, children: Mapping[str, dict[str, Any]]) -> St
         )
         return view.model_copy(update={"items": items})
     return view
+
+
+def _with_ends(step: PlannedStep, view: StepView) -> StepView:
+    """Give each item that waits for a run the moment until which it may."""
+    if step.timeout is None or not any(item.awaited for item in view.items or ()):
+        return view
+    longest = dt.timedelta(seconds=step.timeout)
+    items = tuple(
+        item.model_copy(update={"available_at": item.awaited["created_at"] + longest})
+        if item.awaited
+        else item
+        for item in view.items or ()
+    )
+    return view.model_copy(update={"items": items})
 
 
 def _newer(awaited: dict[str, Any], children: Mapping[str, dict[str, Any]]) -> dict[str, Any]:

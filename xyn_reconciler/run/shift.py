@@ -42,6 +42,8 @@ from xyn_reconciler.store.turns import Turn
 
 _AWAY_SECONDS = 0.2
 _LONGEST_WAIT = 3600.0
+_LEAP = dt.timedelta(seconds=10)
+"""What a clock is ahead all at once beyond this is no time that passed."""
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +78,8 @@ class Shift:
         self._own = equipment
         self._inbox: queue.SimpleQueue[Word | None] = queue.SimpleQueue()
         self._departure = Departure.STAYS
+        self._read_at = (equipment.clock(), time.monotonic())
+        """The clock of the day and the one that never leaps, at one moment."""
 
     def notice(self) -> None:
         """Say that there is something to take up."""
@@ -104,9 +108,19 @@ class Shift:
         wanted = bool(run_ids or room)
         self.wait(0.0 if wanted else timeout)
         now = self._own.clock()
+        self._forgive_leap(now)
         due = [held for held in self.held.values() if _is_due(held, now)]
         if due or wanted:
             self._commit(_Round(due, now, run_ids, room, look))
+
+    def _forgive_leap(self, now: dt.datetime) -> None:
+        """Put off the ends of runs by what the clock leapt ahead: they did not take that time."""
+        before, self._read_at = self._read_at, (now, time.monotonic())
+        leap = now - before[0] - dt.timedelta(seconds=self._read_at[1] - before[1])
+        if leap >= _LEAP:
+            for held in self.held.values():
+                held.journal.put_off(leap)
+                held.changed = True
 
     def leave(self, grace: float) -> None:
         """Begin no step any more; give steps under way ``grace`` seconds; hand over every run."""
@@ -146,10 +160,11 @@ class Shift:
         if any(held.changed or held.outcomes for held in self.held.values()):
             return 0.0
         moments = [held.moment for held in self.held.values() if held.moment is not None]
-        seconds = _LONGEST_WAIT if timeout is None else timeout
+        seconds = [_LONGEST_WAIT if timeout is None else timeout]
+        seconds += [held.hand.patience() for held in self.held.values()]
         if moments:
-            seconds = min(seconds, (min(moments) - self._own.clock()).total_seconds())
-        return max(seconds, 0.0)
+            seconds.append((min(moments) - self._own.clock()).total_seconds())
+        return max(min(seconds), 0.0)
 
     def _hear(self, grip: Grip, outcome: Outcome | None) -> None:
         held = self.held.get(grip.run_id)
@@ -332,12 +347,11 @@ class Shift:
                 redactor=self._own.redactor,
             )
             for task in held.tasks:
-                hand.take(task, self._own.clock())
+                hand.take(task)
                 action = self._own.actions[task.action]
                 self._own.crew.begin(partial(carry_out, task, action, around, hand.grip.done))
             held.tasks = ()
-        moments = [journal.next_moment(), hand.next_moment()]
-        held.moment = min((moment for moment in moments if moment is not None), default=None)
+        held.moment = journal.next_moment()
 
     def _secret_of(self, journal: Journal) -> Callable[[str], str | None]:
         """Resolves secrets for a run, where whoever caused it may use them."""
@@ -383,6 +397,7 @@ def _is_due(held: InHand, now: dt.datetime) -> bool:
         held.changed
         or bool(held.outcomes)
         or held.hand.grip.lost
+        or held.hand.patience() <= 0
         or (held.moment is not None and held.moment <= now)
     )
 

@@ -40,7 +40,7 @@ def take_turn(
         jitter=own.jitter,
         launch=None if own.launch is None else partial(_start_run, own, connection),
     )
-    held.outcomes += hand.abandoned(now, held.outcomes)
+    held.outcomes += hand.abandoned(held.outcomes)
     for outcome in held.outcomes:
         application.settle(outcome, stopped=hand.signalled)
     application.refresh_gates()
@@ -53,7 +53,7 @@ def take_turn(
         in_hand = {task.key for task in (*under_way, *application.tasks)}
         decisions = _decide(journal, now, in_hand, own)
         if any(isinstance(decision, Signal) for decision in decisions):
-            hand.signal(now)
+            hand.signal()
         changes = [one for one in decisions if not isinstance(one, Signal)]
         if not changes:
             break

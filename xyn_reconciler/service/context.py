@@ -41,5 +41,7 @@ class Context:
     """Resolves a secret reference such as ``env/NAME``; ``None`` where there is none."""
     ticket: Callable[[Principal], str]
     """Gives a one-time ticket that stands for a principal in a push over HTTP."""
+    origin: str | None = None
+    """The address that this home was cloned from."""
     clock: Callable[[], dt.datetime] = utc_now
     started_at: dt.datetime = field(default_factory=utc_now)

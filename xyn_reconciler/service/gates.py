@@ -1,6 +1,7 @@
 """Gates: who waits for people, and what people decide."""
 
 import uuid
+from dataclasses import dataclass
 from typing import Literal
 
 from xyn_reconciler.model.audit import AuditEntry
@@ -8,11 +9,13 @@ from xyn_reconciler.model.dto import GateDecisionRequest, GateDto, Page
 from xyn_reconciler.model.errors import NotFoundError
 from xyn_reconciler.model.principal import Principal
 from xyn_reconciler.run.gate import decide_gate as decide
+from xyn_reconciler.run.gate import not_asked
 from xyn_reconciler.service.context import Context
 from xyn_reconciler.service.cursor import page
+from xyn_reconciler.service.identity import rules
 from xyn_reconciler.service.policy import authorize
 from xyn_reconciler.service.runs import find_step, known_run
-from xyn_reconciler.store import audit, gates, runs
+from xyn_reconciler.store import audit, gates, grants, runs
 from xyn_reconciler.store.database import Connection
 
 
@@ -83,6 +86,45 @@ def decide_gate(
         )
         audit.put(connection, [entry])
         return _known(connection, run_id, step)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a gate still waits for, and why somebody may not help it on."""
+
+    unmet: tuple[str, ...]
+    approved: str | None
+    """Why this person may not approve; None where they may. ``rejected`` likewise."""
+    rejected: str | None
+
+
+def standing(context: Context, actor: Principal, gate: GateDto) -> Standing:
+    """Say of an open gate what is missing, and what is in the way of ``actor`` deciding."""
+    with context.database.read() as connection:
+        run = known_run(connection, gate.run_id)
+        granted = grants.open_grant(connection, actor, context.clock()) is not None
+    barred = None if gate.allow_self else run.actor
+    agreed = sum(each.decision == "approved" for each in gate.approvals)
+    asked = rules(context).ask(
+        actor,
+        "gate.approve",
+        context.clock(),
+        resource_type="gate",
+        resource_id=str(gate.step_id),
+    )
+    decided = any(each.principal == actor.id for each in gate.approvals)
+    already = f"{actor.id} has decided here already" if decided else None
+    by_policy = "; ".join(asked.unmet) if asked.unmet and not granted else None
+    left = gate.min - agreed
+    verb = "has" if left == 1 else "have"
+    missing = f"{left} more of {', '.join(gate.from_any_of)} {verb} to approve"
+    return Standing(
+        unmet=(missing if barred is None else f"{missing}, and not {barred}, who caused the run",),
+        approved=already
+        or not_asked(gate.key, gate.from_any_of, barred, actor, "approved")
+        or by_policy,
+        rejected=already or not_asked(gate.key, gate.from_any_of, barred, actor, "rejected"),
+    )
 
 
 def _known(connection: Connection, run_id: uuid.UUID, step: str) -> GateDto:

@@ -97,9 +97,7 @@ def permission_to_start(
 ) -> Permission:
     """Give what a start by hand is allowed, if need be behind a gate; else ``DeniedError``."""
     now = context.clock()
-    permission = ask_to_start(
-        context.intake.view(connection).rules, actor, blueprint_id, now
-    )
+    permission = ask_to_start(context.intake.view(connection).rules, actor, blueprint_id, now)
     grant_id = _grant(connection, permission.asked, now)
     permission = Permission(permission.asked, grant_id)
     if permission.refusal is not None:

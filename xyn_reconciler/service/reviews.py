@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 import yaml
 
-from xyn_reconciler.desired.diff import Change
+from xyn_reconciler.desired.diff import Change, diff
 from xyn_reconciler.model.dto import (
     ChangeDto,
     CheckDto,
@@ -47,13 +47,11 @@ from xyn_reconciler.service.context import Context
 from xyn_reconciler.service.cursor import page
 from xyn_reconciler.store import git_merge, reviews
 from xyn_reconciler.store.database import Connection
-from xyn_reconciler.store.git import MAIN
-from xyn_reconciler.store.reviews import DRAFTS, Check, Comment, Review, Status, Vote
+from xyn_reconciler.store.ref_rules import DRAFTS
+from xyn_reconciler.store.reviews import Check, Comment, Review, Status, Vote
 
 COMMITS_SHOWN: Final = 100
 BEHIND_COUNTED: Final = 1000
-_HISTORY: Final = 10_000
-"""Commits of main among which the beginning of a name is looked for."""
 
 FileChange = Literal["added", "changed", "removed"]
 
@@ -107,16 +105,15 @@ def diff_review(context: Context, draft: str) -> ReviewDiffDto:
     """What promotion would change, in words and in text."""
     review = find(context, draft)
     main = _compared_with(context, review)
-    # Whoever it is: of what somebody may do, nothing is shown.
-    nobody = Principal("anonymous")
-    facts = desk(context).facts(review, main=main, actor=nobody)
+    merged = context.merging.of(main, review.head)
+    judged = context.merging.judge(merged)
     return ReviewDiffDto(
         draft_id=review.draft_id,
         name=review.name,
         head=review.head,
         main=main,
-        changes=[_change(each) for each in assess(facts).changes],
-        files=[_file_diff(context, path, blobs) for path, blobs in facts.differing.items()],
+        changes=[_change(each) for each in diff(judged.before, judged.judgement.state)],
+        files=[_file_diff(context, path, blobs) for path, blobs in merged.differing.items()],
     )
 
 
@@ -206,6 +203,7 @@ def desk(context: Context) -> Desk:
         merging=context.merging,
         emit=context.intake.emit,
         clock=context.clock,
+        origin=context.origin,
     )
 
 
@@ -254,13 +252,7 @@ def _text(definition: str | dict[str, Any]) -> str:
 
 def _revision(context: Context, text: str) -> str:
     """Find a commit of main by the beginning of its name."""
-    if len(text) == len("0" * 40):
-        return text
-    found = [
-        each.sha
-        for each in context.repository.log(MAIN, limit=_HISTORY)
-        if each.sha.startswith(text)
-    ]
+    found = git_merge.revisions_named(context.repository, text, desk(context).main())
     if len(found) != 1:
         what = "several revisions of main begin" if found else "no revision of main begins"
         raise NotFoundError(f"{what} with {text}")
@@ -405,7 +397,7 @@ def _findings(checks: Sequence[Check]) -> Iterator[FindingDto]:
         report = check.report
         listed = report.get("issues") if isinstance(report, Mapping) else report
         for each in listed if isinstance(listed, list) else ():
-            if isinstance(each, Mapping) and _FINDING <= each.keys():
+            if isinstance(each, Mapping) and each.keys() >= _FINDING:
                 yield FindingDto(check=check.name, **{key: each[key] for key in _FINDING})
 
 

@@ -15,7 +15,7 @@ from xyn_reconciler.run.rerun import kept
 from xyn_reconciler.service.context import Context
 from xyn_reconciler.service.cursor import page
 from xyn_reconciler.service.policy import permission_to_start
-from xyn_reconciler.store import audit, dispatch, notice, outbox, runs
+from xyn_reconciler.store import audit, desired, dispatch, notice, outbox, runs
 from xyn_reconciler.store.database import Connection
 from xyn_reconciler.store.git import MAIN, Repository
 from xyn_reconciler.store.runs import NewRun
@@ -35,12 +35,13 @@ def start_run(
 ) -> RunDto:
     """Start a blueprint by hand; ``NotFoundError`` where none of that id is active.
 
-    The same ``idempotency_key`` of the same principal gives the same run.
+    The same ``idempotency_key`` of the same principal gives the same run of this node.
     """
     run_id = None
-    if idempotency_key is not None:
-        run_id = uuid.uuid5(uuid.NAMESPACE_OID, f"{actor.id} {idempotency_key}")
     with context.database.begin() as connection:
+        if idempotency_key is not None:
+            node_id = desired.read_node(connection).node_id
+            run_id = uuid.uuid5(uuid.NAMESPACE_OID, f"{node_id} {actor.id} {idempotency_key}")
         permission = permission_to_start(context, connection, actor, request.blueprint_ref)
         started = context.intake.start_run(
             connection,

@@ -17,12 +17,13 @@ import re
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, ClassVar
 
 from xyn_reconciler.model.errors import InvalidError, NotFoundError, XynError
+from xyn_reconciler.store.artifact_room import ArtifactRoom
 from xyn_reconciler.store.durable import sync_folder
 
 _CHUNK = 1024 * 1024
@@ -38,16 +39,6 @@ class TooLargeError(InvalidError):
     http_status = 413
 
 
-class QuotaExceededError(XynError):
-    """The artifact store is full.
-
-    ``limits.artifact_quota`` in ``node.yaml`` says how much it may hold.
-    """
-
-    code = "quota_exceeded"
-    http_status = 507
-
-
 class DamagedError(XynError):
     """A file whose bytes are no longer those of its name."""
 
@@ -57,8 +48,8 @@ class DamagedError(XynError):
 class ArtifactStore:
     """A folder of files named by their content; safe to share among threads and processes."""
 
-    def __init__(self, root: Path, *, room: Callable[[], int] | None = None) -> None:
-        """``room`` says how many more bytes may be kept; without it, as many as the disk takes.
+    def __init__(self, root: Path, *, room: ArtifactRoom | None = None) -> None:
+        """Without a ``room`` it keeps as many bytes as the disk takes.
 
         Logs are kept in any case: a run is never without the story of its end.
         """
@@ -84,22 +75,15 @@ class ArtifactStore:
 
         A stream is read to its end, never into memory as a whole. Raises
         :class:`TooLargeError` as soon as it holds more than ``limit`` bytes, and
-        :class:`QuotaExceededError` where it is more than there is room for.
+        ``QuotaExceededError`` where it is more than there is room for.
         Without ``durable`` a power cut may take them back.
         """
         if not durable and isinstance(content, bytes) and len(content) <= limit:
+            if self._room is not None:
+                self._room.note(len(content))
             return self._put_quickly(content), len(content)
         stream = BytesIO(content) if isinstance(content, bytes) else content
-        room = limit if self._room is None else self._room()
-        try:
-            return self._put_durably(stream, min(limit, room))
-        except TooLargeError:
-            if room < limit:
-                raise QuotaExceededError(
-                    f"the artifact store has room for {max(room, 0):,} more bytes: raise"
-                    " limits.artifact_quota in node.yaml"
-                ) from None
-            raise
+        return self._put_durably(stream, limit)
 
     def _put_durably(self, stream: BinaryIO, limit: int) -> tuple[str, int]:
         self._unfinished.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -108,6 +92,8 @@ class ArtifactStore:
         try:
             with os.fdopen(descriptor, "wb") as file:
                 digest, length = _copy(stream, file, limit)
+                if self._room is not None and not self.exists(digest):
+                    self._room.take(length)
                 file.flush()
                 os.fsync(file.fileno())
             self._keep(unfinished, self.path(digest))

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Row, insert, select, text, tuple_, update
+from sqlalchemy import Row, insert, or_, select, text, tuple_, update
 from sqlalchemy.dialects import postgresql
 
 from xyn_reconciler.model.audit import AuditEntry
@@ -68,12 +68,16 @@ def list_entries(
     kinds: Sequence[str] = (),
     subject: str | None = None,
 ) -> list[AuditEntry]:
-    """Give the newest first; only of some kinds, or about one subject."""
+    """Give the newest first; only of some kinds, or about one subject.
+
+    ``review`` stands for every kind that begins with ``review.``.
+    """
     found = select(AuditRow).order_by(AuditRow.at.desc(), AuditRow.audit_id.desc()).limit(limit)
     if before is not None:
         found = found.where(tuple_(AuditRow.at, AuditRow.audit_id) < before)
     if kinds:
-        found = found.where(AuditRow.kind.in_(kinds))
+        below = [AuditRow.kind.startswith(f"{kind}.", autoescape=True) for kind in kinds]
+        found = found.where(or_(AuditRow.kind.in_(kinds), *below))
     if subject is not None:
         found = found.where(AuditRow.subject == subject)
     return [_entry(row) for row in connection.execute(found)]

@@ -32,6 +32,7 @@ SESSION_LIFETIME: Final = dt.timedelta(hours=12)
 
 Answer = TypeVar("Answer")
 
+_OWNER: Final = "xyn_owner_"
 _TOKEN: Final = re.compile(r"xyn_([0-9a-f]{12})_([0-9a-f]{64})")
 
 
@@ -168,7 +169,7 @@ class Credentials:
     # ── the owner ────────────────────────────────────────────────────────────────────────────────
 
     def renew_owner_token(self) -> None:
-        _write(self._owner, f"xyn_owner_{secrets.token_hex(32)}")
+        _write(self._owner, f"{_OWNER}{secrets.token_hex(32)}")
 
     def owner_token(self) -> str | None:
         """Give the owner's token; ``None`` before the first start, or for who may not read it."""
@@ -179,6 +180,8 @@ class Credentials:
 
     def is_owner_token(self, text: str) -> bool:
         """Whether it is, in a time that says nothing about it."""
+        if not text.startswith(_OWNER):
+            return False
         known = self.owner_token()
         return hmac.compare_digest(_sha256(text), _sha256(known or "")) and known is not None
 
@@ -242,10 +245,11 @@ def _parse(text: str) -> _Known:
 
 
 def _credential(row: dict[str, Any]) -> Credential:
-    moments = {
-        key: dt.datetime.fromisoformat(value) for key, value in row.items() if key.endswith("_at")
+    fields: dict[str, Any] = {
+        key: dt.datetime.fromisoformat(value) if key.endswith("_at") else value
+        for key, value in row.items()
     }
-    return Credential(**{**row, **moments})
+    return Credential(**fields)
 
 
 def _sha256(text: str) -> str:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, select, tuple_
+from sqlalchemy.exc import IntegrityError
 
 from xyn_reconciler.model.event import Event
 from xyn_reconciler.store.database import Connection
@@ -146,12 +147,14 @@ def arrive(
     *,
     position: tuple[uuid.UUID, int],
     now: dt.datetime,
+    following: Sequence[Asked] = (),
 ) -> Inserted:
     """Write what came, what is told of it, and what is to be recorded, in one statement.
 
     ``told`` are events that follow from one of ``events`` (its id beside each); where that had
     come before they are left out. If ``position`` is not the one in force nothing is written,
-    and the answer names the one that is.
+    and the answer names the one that is. What follows in any case is sent along; it comes in
+    vain where nothing was written, so the transaction is to be rolled back then.
     """
     given = {
         "now": now,
@@ -162,7 +165,11 @@ def arrive(
         "events": _json_rows(_in_order(events)),
         "told": dumps([_json_row(event) | {"cause": str(cause)} for event, cause in told]),
     }
-    (row,) = send(connection, [(_ARRIVE, given)])
+    try:
+        (row,) = send(connection, [(_ARRIVE, given), *following])
+    except IntegrityError:
+        # A run whose event was not written: the position was an old one.
+        return Inserted([], None)
     return Inserted(list(row[2]), (row[0], row[1]))
 
 

@@ -15,6 +15,7 @@ import datetime as dt
 import os
 import re
 import stat
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -295,6 +296,26 @@ class Repository:
             ["rev-list", f"--max-count={limit}", "--end-of-options", self._known(revision), *only]
         )[1]
         return [self.commit(sha) for sha in found.decode().split()]
+
+    def unsigned(self, held: str, new: str, signers: bytes) -> list[str]:
+        """Commits that ``new`` contains and ``held`` does not, and that none of ``signers`` signed.
+
+        ``signers`` are SSH keys as ``ssh-keygen`` lists allowed signers; the newest comes first.
+        """
+        with tempfile.NamedTemporaryFile(prefix="xyn-signers-") as listed:
+            listed.write(signers)
+            listed.flush()
+            settings = [
+                f"gpg.ssh.allowedSignersFile={listed.name}",
+                # Whatever keys this user trusts otherwise say nothing here.
+                "gpg.program=false",
+                "gpg.x509.program=false",
+            ]
+            options = [word for setting in settings for word in ("-c", setting)]
+            wanted = ["--format=%H %G?", "--end-of-options", new, f"^{held}"]
+            found = self._git([*options, "log", *wanted])[1]
+        lines = [line.split(" ") for line in found.decode().splitlines()]
+        return [sha for sha, verdict in lines if verdict != "G"]
 
     # --- writing ------------------------------------------------------------
 

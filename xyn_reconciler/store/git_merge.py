@@ -91,6 +91,11 @@ def lacking(repository: Repository, held: str, other: str, *, limit: int) -> lis
     return done.stdout.decode().split()
 
 
+def revisions_named(repository: Repository, beginning: str, tip: str) -> list[str]:
+    """Give the commits in ``tip`` whose name begins so."""
+    return [sha for sha in _commits(repository, [tip]) if sha.startswith(beginning)]
+
+
 def merges_of(repository: Repository, head: str, tip: str) -> list[str]:
     """Give the merges in ``tip`` that brought ``head`` into it, the newest first."""
     found = _commits(repository, ["--merges", "--ancestry-path", tip, f"^{head}"])

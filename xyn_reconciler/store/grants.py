@@ -38,7 +38,9 @@ def open_grant(connection: Connection, actor: Principal, now: dt.datetime) -> uu
         return None
     return connection.execute(
         select(GrantRow.grant_id)
-        .where(GrantRow.principal == actor.id, GrantRow.created_at <= now, GrantRow.expires_at > now)
+        .where(
+            GrantRow.principal == actor.id, GrantRow.created_at <= now, GrantRow.expires_at > now
+        )
         .order_by(GrantRow.created_at.desc())
         .limit(1)
     ).scalar_one_or_none()

@@ -99,7 +99,7 @@ def load_children(
 ) -> dict[uuid.UUID, dict[str, Any]]:
     """By their ids, the runs that steps of these runs wait for: what a view knows of each."""
     rows = connection.exec_driver_sql(
-        "SELECT c.run_id, c.status, c.outputs, c.error FROM steps s"
+        "SELECT c.run_id, c.status, c.outputs, c.error, c.created_at FROM steps s"
         " JOIN runs c ON c.parent_step_id = s.step_id"
         " WHERE s.run_id = ANY(%s) AND s.status = 'waiting' AND s.wait_reason = 'run'",
         (list(run_ids),),
@@ -110,6 +110,7 @@ def load_children(
             "status": row.status,
             "outputs": row.outputs,
             "error": row.error,
+            "created_at": row.created_at,
         }
         for row in rows
     }

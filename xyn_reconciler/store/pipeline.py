@@ -4,6 +4,8 @@ For the engine's hot path only: a step of a run is worth about a millisecond,
 and a statement that is waited for costs a tenth of one before it does anything.
 """
 
+import functools
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
@@ -35,11 +37,12 @@ def send(connection: Connection, asked: Sequence[Asked]) -> list[tuple[Any, ...]
     try:
         if len(asked) == 1:
             # A pipeline costs the interpreter more than the round trip that BEGIN takes.
-            first = driver.execute(*asked[0])
+            first = _execute(driver, *asked[0])
         else:
             with driver.pipeline():
-                first, *_ = [driver.execute(*each) for each in asked]
-        return first.fetchall() if first.description is not None else []
+                first, *_ = [_execute(driver, *each) for each in asked]
+        # Asked for its description, psycopg would make an object of each column.
+        return first.fetchall() if first.rownumber is not None else []
     except psycopg.Error as error:
         raise cast(
             "Exception",
@@ -52,3 +55,28 @@ def send(connection: Connection, asked: Sequence[Asked]) -> list[tuple[Any, ...]
                 connection_invalidated=driver.broken,
             ),
         ) from error
+
+
+def _execute(
+    driver: psycopg.Connection, statement: bytes, given: Sequence[Any] | Mapping[str, Any]
+) -> "psycopg.RawCursor[tuple[Any, ...]]":
+    numbered, names = _numbered(statement)
+    values = [given[name] for name in names] if isinstance(given, Mapping) else given
+    return psycopg.RawCursor(driver).execute(numbered, values)
+
+
+@functools.cache
+def _numbered(statement: bytes) -> tuple[bytes, list[str]]:
+    """Write ``$1`` for each ``%s`` or name; the names in that order.
+
+    psycopg does so too, but reads a statement of more than 4096 bytes anew each time.
+    """
+    names: list[str] = []
+
+    def number(found: re.Match[bytes]) -> bytes:
+        name = (found[1] or b"%d" % len(names)).decode()
+        if name not in names:
+            names.append(name)
+        return b"$%d" % (names.index(name) + 1)
+
+    return re.sub(rb"%(?:\((\w+)\))?s", number, statement), names

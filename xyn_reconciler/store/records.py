@@ -83,7 +83,7 @@ class Recorded:
     line: dict[str, Any]
     commit: str | None
     held_by: str | None = None
-    """The other node whose run this is, and who alone may take it up."""
+    """The other node whose this is; it alone may take up a run."""
 
 
 # ── rows to lines ────────────────────────────────────────────────────────────────────────────────
@@ -306,10 +306,10 @@ def put_plans(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None
 def put_events(connection: Connection, lines: Sequence[Recorded]) -> None:
     """Put in the events of lines of kind ``event``, with what triggers remember of them.
 
-    One that is there already gets its commit, and ends with its first. Two nodes
-    may have taken in the same delivery: the one that is there keeps its delivery id.
-    What waits or holds a window says an event's newest line alone; of another
-    node's (``held_by``) events that is its own affair.
+    One that is there already gets its commit, and ends with its first. What
+    waits or holds a window says an event's newest line alone; of another node's
+    (``held_by``) events that is its own affair. So is their delivery id: a sender
+    may tell several nodes, and what came there is no repeat here.
     """
     if not lines:
         return
@@ -341,10 +341,14 @@ def put_runs(connection: Connection, lines: Sequence[Recorded]) -> set[str]:
     """
     if not lines:
         return set()
-    causes = {e["event_id"]: e for line in lines if (e := line.line["event"]) is not None}
+    causes = {
+        e["event_id"]: _known_here(line, e)
+        for line in lines
+        if (e := line.line["event"]) is not None
+    }
     connection.execute(_PUT_CAUSES, parameter("event", list(causes.values())))
     rows = [
-        {**row, "held_by": line.held_by}
+        {**row, "held_by": line.held_by if row["status"] in _UNFINISHED else None}
         for line, row in zip(lines, _with_commits("run", lines), strict=True)
     ]
     new = connection.execute(_PUT_RUNS, {**parameter("run", rows), "forever": FOREVER})
@@ -365,15 +369,21 @@ def put_runs(connection: Connection, lines: Sequence[Recorded]) -> set[str]:
 
 def _with_commits(kind: Kind, lines: Iterable[Recorded]) -> Iterator[dict[str, Any]]:
     for line in lines:
-        yield {**line.line[kind], "commit": line.commit}
+        row = line.line[kind]
+        yield {**(_known_here(line, row) if kind == "event" else row), "commit": line.commit}
+
+
+def _known_here(line: Recorded, event: dict[str, Any]) -> dict[str, Any]:
+    """Give an event as the index has it: without the delivery id of another node's."""
+    return event if line.held_by is None else {**event, "delivery_id": None}
 
 
 _PUT_PLANS: Final = text(
     f"INSERT INTO plans ({names('plan')}) SELECT {values('plan')} FROM {given('plan')}"  # noqa: S608 - see above
     " ON CONFLICT DO NOTHING"
 )
-# Of equal delivery ids the first counts, be they in the table or given together: two nodes took in
-# one delivery, or redaction left nothing of what told two deliveries apart.
+# Of equal delivery ids the first counts, be they in the table or given together: redaction left
+# nothing of what told two deliveries apart.
 _EVENT_VALUES: Final = values("event").replace(
     "x.delivery_id",
     "CASE WHEN x.event_id = first_value(x.event_id) OVER (PARTITION BY x.source, x.delivery_id,"

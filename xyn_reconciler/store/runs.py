@@ -9,9 +9,11 @@ import datetime as dt
 import uuid
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import (
+    ColumnElement,
     Uuid,
     and_,
     func,
@@ -22,7 +24,6 @@ from sqlalchemy import (
     update,
 )
 
-from xyn_reconciler.model.dto import RunDto, StepDto
 from xyn_reconciler.model.run import (
     ExecutionPlan,
     RunStatus,
@@ -39,6 +40,10 @@ from xyn_reconciler.store.tables import (
     RunRow,
     StepRow,
 )
+
+if TYPE_CHECKING:
+    # Shapes of pages: 6 MiB that a worker, which only advances runs, does not need.
+    from xyn_reconciler.model.dto import RunDto, StepDto
 
 UNFINISHED: Final = ("created", "running", "waiting")
 
@@ -344,23 +349,31 @@ def runnable(
 
 
 def due(connection: Connection, *, now: dt.datetime, limit: int) -> list[uuid.UUID]:
-    """Find runs that could go on and that nobody holds, told of or not; the oldest first.
+    """Find runs that could go on and that nobody holds, told of or not.
 
     Waiting for a moment that has come, left or handed over by a worker, or
-    created and never taken up for :data:`LATE`.
+    created and never taken up for :data:`LATE`. In the queue's order: the most
+    urgent first, of equal ones the oldest.
     """
     rows = connection.exec_driver_sql(_DUE, {"now": now, "late": now - LATE, "limit": limit})
     return list(rows.scalars())
 
 
+# A part each, so that each has its index: the last may be the whole backlog, and is read in order.
 _DUE: Final = """
-SELECT run_id FROM runs
-WHERE (status = 'running'
-       OR status IN ('waiting', 'created') AND available_at <= %(now)s
-       OR status = 'created' AND wait_reason IS NULL AND created_at < %(late)s)
-  AND status IN ('created', 'running', 'waiting')
-  AND (leased_until IS NULL OR leased_until < %(now)s)
-ORDER BY created_at LIMIT %(limit)s
+WITH due AS (
+  SELECT run_id, priority, created_at, leased_until FROM runs WHERE status = 'running'
+  UNION
+  SELECT run_id, priority, created_at, leased_until FROM runs
+  WHERE status IN ('waiting', 'created') AND available_at <= %(now)s
+  UNION
+  (SELECT run_id, priority, created_at, leased_until FROM runs
+   WHERE status = 'created' AND wait_reason IS NULL AND created_at < %(late)s
+     AND leased_until IS NULL
+   ORDER BY priority DESC, created_at LIMIT %(limit)s)
+)
+SELECT run_id FROM due WHERE leased_until IS NULL OR leased_until < %(now)s
+ORDER BY priority DESC, created_at LIMIT %(limit)s
 """
 
 _RUNS_WITH_A_JOB: Final = (
@@ -383,15 +396,12 @@ _PARENT_RUN: Final = (
     .scalar_subquery()
     .label("parent_run_id")
 )
-_RUN_COLUMNS: Final = tuple(
-    _PARENT_RUN if name == _PARENT_RUN.name else RunRow.__table__.c[name]
-    for name in RunDto.model_fields
-)
-_STEP_COLUMNS: Final = tuple(StepRow.__table__.c[name] for name in StepDto.model_fields)
 
 
-def get_run(connection: Connection, run_id: uuid.UUID) -> RunDto | None:
-    row = connection.execute(select(*_RUN_COLUMNS).where(RunRow.run_id == run_id)).one_or_none()
+def get_run(connection: Connection, run_id: uuid.UUID) -> "RunDto | None":
+    row = connection.execute(
+        select(*_columns_of_runs()).where(RunRow.run_id == run_id)
+    ).one_or_none()
     return None if row is None else _run(row)
 
 
@@ -404,9 +414,9 @@ def list_runs(
     blueprint_id: str | None = None,
     event_id: uuid.UUID | None = None,
     parent_run_id: uuid.UUID | None = None,
-) -> list[RunDto]:
+) -> "list[RunDto]":
     """Runs newest first by (created_at, run_id), from just after ``before`` on."""
-    wanted = select(*_RUN_COLUMNS).order_by(RunRow.created_at.desc(), RunRow.run_id.desc())
+    wanted = select(*_columns_of_runs()).order_by(RunRow.created_at.desc(), RunRow.run_id.desc())
     if before is not None:
         wanted = wanted.where(tuple_(RunRow.created_at, RunRow.run_id) < before)
     if status is not None:
@@ -421,10 +431,10 @@ def list_runs(
     return [_run(row) for row in connection.execute(wanted.limit(limit))]
 
 
-def list_steps(connection: Connection, run_id: uuid.UUID) -> list[StepDto]:
+def list_steps(connection: Connection, run_id: uuid.UUID) -> "list[StepDto]":
     """The steps of a run in the plan's order, those of ``on_failure`` last."""
     rows = connection.execute(
-        select(*_STEP_COLUMNS).where(StepRow.run_id == run_id).order_by(StepRow.position)
+        select(*_columns_of_steps()).where(StepRow.run_id == run_id).order_by(StepRow.position)
     )
     return [_step(row) for row in rows]
 
@@ -443,9 +453,30 @@ def count_by_status(connection: Connection, *, failed_since: dt.datetime) -> dic
     return counts
 
 
-def _run(row: Any) -> RunDto:  # noqa: ANN401 - a row of _RUN_COLUMNS
+@cache
+def _columns_of_runs() -> tuple[ColumnElement[Any], ...]:
+    from xyn_reconciler.model.dto import RunDto  # noqa: PLC0415 - as said above
+
+    return tuple(
+        _PARENT_RUN if name == _PARENT_RUN.name else RunRow.__table__.c[name]
+        for name in RunDto.model_fields
+    )
+
+
+@cache
+def _columns_of_steps() -> tuple[ColumnElement[Any], ...]:
+    from xyn_reconciler.model.dto import StepDto  # noqa: PLC0415 - as said above
+
+    return tuple(StepRow.__table__.c[name] for name in StepDto.model_fields)
+
+
+def _run(row: Any) -> "RunDto":  # noqa: ANN401 - a row of those columns
+    from xyn_reconciler.model.dto import RunDto  # noqa: PLC0415 - as said above
+
     return RunDto.model_validate(dict(row._mapping))  # noqa: SLF001 - SQLAlchemy's public name
 
 
-def _step(row: Any) -> StepDto:  # noqa: ANN401 - a row of _STEP_COLUMNS
+def _step(row: Any) -> "StepDto":  # noqa: ANN401 - a row of those columns
+    from xyn_reconciler.model.dto import StepDto  # noqa: PLC0415 - as said above
+
     return StepDto.model_validate(dict(row._mapping))  # noqa: SLF001 - SQLAlchemy's public name

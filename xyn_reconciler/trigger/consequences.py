@@ -163,9 +163,7 @@ class Following:
                 found.append(_Candidate(event, match, permitted, root))
         return found
 
-    def _permitted(
-        self, event: Event, match: Match, run: NewRun, root: uuid.UUID
-    ) -> NewRun | None:
+    def _permitted(self, event: Event, match: Match, run: NewRun, root: uuid.UUID) -> NewRun | None:
         """Give the run as the rules let it start, if they do."""
         rules = self._view.rules
         permission = ask_to_start(rules, rules.principal(run.actor), run.blueprint_id, self._now)

@@ -14,6 +14,7 @@ The trap: of parallel copies of a delivery the second waits in its insert for th
 first to commit; until then nobody may have decided that it starts something.
 """
 
+import contextlib
 import datetime as dt
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -40,7 +41,7 @@ from xyn_reconciler.store import suppressions as storm_store
 from xyn_reconciler.store.database import Connection, Database
 from xyn_reconciler.store.desired import Document
 from xyn_reconciler.store.events import StoredEvent
-from xyn_reconciler.store.pipeline import send
+from xyn_reconciler.store.pipeline import Asked, send
 from xyn_reconciler.store.runs import NewRun
 from xyn_reconciler.store.suppressions import Key, Reason, Suppression
 from xyn_reconciler.trigger import delivery_ids, event_names
@@ -61,6 +62,10 @@ from xyn_reconciler.trigger.pressure import Headroom, Pressure
 
 HERE: Final = ""
 """For the ``env_id`` of an event from outside: intake writes the node's own."""
+
+
+class _OldPictureError(Exception):
+    """Another revision is active than the one that something was decided with."""
 
 
 class IdempotencyKeyReusedError(ConflictError):
@@ -200,8 +205,25 @@ class Intake:
                 with database.autocommit() as connection:
                     if arrival.store(connection):
                         return arrival.receipts(connection, Consequences())
+            elif not any(event.delivery_id for event in arrival.events):
+                with contextlib.suppress(_OldPictureError), database.begin() as connection:
+                    return self._take_in_new(connection, arrival)
         with database.begin() as connection:
             return self.take_in_each(connection, groups)
+
+    def _take_in_new(self, connection: Connection, arrival: "_Arrival") -> list[Receipt | XynError]:
+        """Take in what cannot have come before, with all that follows in one round trip.
+
+        Raises :class:`_OldPictureError` where another revision is active: roll it back.
+        """
+        now = arrival.now
+        follows = Following(connection, arrival.view, self._run_for(now), now).follow(
+            event for event in arrival.events if event.event_id in arrival.loud
+        )
+        if not arrival.store(connection, self._asked(connection, follows, now)):
+            raise _OldPictureError
+        self._keep_aside(connection, follows, now)
+        return arrival.receipts(connection, follows)
 
     def _arrival(self, groups: Sequence[Sequence[Event]], view: View) -> "_Arrival":
         clean = [[self._redacted(event, view.env_id) for event in group] for group in groups]
@@ -224,7 +246,7 @@ class Intake:
             follows = Following(connection, view, self._run_for(now), now).follow(clean)
             self._save(connection, follows, now)
 
-    def start_run(
+    def start_run(  # noqa: PLR0913 - all that a start is given, by name
         self,
         connection: Connection,
         blueprint_id: str,
@@ -410,6 +432,13 @@ class Intake:
 
     def _save(self, connection: Connection, follows: Consequences, now: dt.datetime) -> None:
         """Write what follows from events that are stored already, and what is to be recorded."""
+        send(connection, self._asked(connection, follows, now))
+        self._keep_aside(connection, follows, now)
+
+    def _asked(
+        self, connection: Connection, follows: Consequences, now: dt.datetime
+    ) -> list[Asked]:
+        """Give the statements that write what follows, but for what was kept from starting."""
         recorded = _recorded(follows.told, follows.runs)
         recorded += (("event", event_id) for event_id in sorted(follows.recorded))
         asked = []
@@ -424,7 +453,10 @@ class Intake:
             priorities = [run.priority - slowed.get(run.blueprint_id, 0) for run in awake]
             runs = [run.run_id for run in awake]
             asked.append(dispatch.waking(list(zip(runs, priorities, strict=True))))
-        send(connection, asked)
+        return asked
+
+    def _keep_aside(self, connection: Connection, follows: Consequences, now: dt.datetime) -> None:
+        """Write what was kept from starting, and why."""
         storm_store.suppress(connection, follows.suppressions, now=now)
         audit.put(connection, follows.audit)
         self._tell_faults(connection, [each.detail for each in follows.suppressions], now)
@@ -456,7 +488,7 @@ class _Arrival:
     def events(self) -> list[Event]:
         return [event for group in self.groups for event in group]
 
-    def store(self, connection: Connection) -> bool:
+    def store(self, connection: Connection, following: Sequence[Asked] = ()) -> bool:
         """Write it, and of what is quiet that it was received; false if the picture is old."""
         events = self.events
         stored = event_store.arrive(
@@ -469,6 +501,7 @@ class _Arrival:
             ],
             position=self.view.position,
             now=self.now,
+            following=following,
         )
         self.new = set(stored.event_ids)
         return stored.position == self.view.position

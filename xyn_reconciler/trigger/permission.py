@@ -66,7 +66,5 @@ class Permission:
 
 def ask_to_start(rules: Rules, actor: Principal, blueprint_id: str, now: dt.datetime) -> Permission:
     """Ask whether somebody may start a run of a blueprint."""
-    asked = rules.ask(
-        actor, ACTION, now, resource_type="blueprint", resource_id=blueprint_id
-    )
+    asked = rules.ask(actor, ACTION, now, resource_type="blueprint", resource_id=blueprint_id)
     return Permission(asked)

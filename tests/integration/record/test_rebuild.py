@@ -1,6 +1,7 @@
 import datetime as dt
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -283,6 +284,30 @@ def test_of_two_nodes_that_took_in_one_delivery_this_ones_counts_here(
 
     deliveries = world.ask("SELECT event_id, delivery_id FROM events WHERE source = 'checkmk'")
     assert sorted(deliveries) == sorted([(theirs.event_id, "d-1"), (mine.event_id, None)])
+
+
+def test_what_another_node_took_in_and_ran_is_no_repeat_here(
+    world: World, new_database: NewDatabase
+) -> None:
+    quiet = world.event("nobody.cares", delivery_id="d-1", source="checkmk")
+    loud = world.event(delivery_id="d-2", source="checkmk")
+    world.take_in(quiet)
+    for run_id in world.take_in(loud):
+        world.advance(run_id)
+    world.committer.drain()
+    world.node_id = "node-1"
+    world.push(**{"nodes/node-1.yaml": "id: node-1\nenv_id: local\nmode: active\nstage: dev\n"})
+    world.rebuild_into(new_database())
+    theirs = world.ask("SELECT event_id, delivery_id FROM events WHERE source = 'checkmk'")
+
+    with world.database.begin() as connection:
+        receipts = [
+            world.intake.take_in(connection, [replace(event, event_id=uuid.uuid4())])
+            for event in (quiet, loud)
+        ]
+
+    assert sorted(theirs) == sorted([(quiet.event_id, None), (loud.event_id, None)])
+    assert [receipt.duplicate for receipt in receipts] == [False, False]
 
 
 def test_deliveries_that_redaction_made_alike_do_not_stop_a_rebuild(

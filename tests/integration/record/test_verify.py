@@ -2,13 +2,15 @@
 
 import datetime as dt
 import json
+import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.integration.record.record_world import AUTHOR, World
+from tests.integration.record.test_clones import cloned, follower, living
 from tests.integration.record.test_forget import forget_it
 from tests.integration.record.test_forget import happen as happen_with_a_word
 from xyn_reconciler.model.audit import AuditEntry, line_digest
@@ -17,6 +19,7 @@ from xyn_reconciler.record import checkpoint
 from xyn_reconciler.record.audit import ACCEPTED, append_audit, begin_log
 from xyn_reconciler.record.checkpoint import Checkpoint
 from xyn_reconciler.record.verify import Finding, Verified, verify
+from xyn_reconciler.store.database import Database
 from xyn_reconciler.store.git import MAIN, Repository
 
 AUDIT = "refs/xyn/audit/seed"
@@ -51,9 +54,7 @@ class Life:
 
     def checkpoint(self) -> Checkpoint | None:
         self.world.committer.drain()
-        taken = checkpoint.take(
-            self.world.database, self.repository, "seed", now=self.world.now()
-        )
+        taken = checkpoint.take(self.world.database, self.repository, "seed", now=self.world.now())
         self.world.committer.drain()
         return taken
 
@@ -100,7 +101,7 @@ class Life:
 
 
 @pytest.fixture
-def life(world: World) -> Iterator[Life]:
+def life(world: World) -> Life:
     """Some pushes, a draft, runs, and a checkpoint after them."""
     life = Life(world)
     world.happen()
@@ -365,9 +366,9 @@ def test_an_object_that_is_damaged_is_named_with_its_ref_and_commit(life: Life) 
 
     found = life.findings()
 
-    assert any(
-        each.ref == life.month and each.commit and path in each.wrong for each in found
-    ), found
+    assert any(each.ref == life.month and each.commit and path in each.wrong for each in found), (
+        found
+    )
 
 
 def test_an_artifact_whose_bytes_changed_is_found_and_one_that_is_away_is_told(
@@ -479,3 +480,91 @@ def last_line_of(life: Life, sequence: int) -> str:
 def test_what_is_no_checkpoint_is_refused() -> None:
     with pytest.raises(InvalidError, match="this is no checkpoint"):
         checkpoint.parse("Checkpoint: seed main abc")
+
+
+def test_a_clone_that_follows_is_whole_also_where_its_origin_forgot_an_event(
+    world: World, new_database: Callable[[], Database], tmp_path: Path
+) -> None:
+    life = Life(world)
+    event_id, _ = happen_with_a_word(world)
+    world.committer.drain()
+    life.checkpoint()
+    home = cloned(world, tmp_path / "second")
+    other = living(home, new_database(), tmp_path / "second-node")
+    with other.database.begin() as connection:
+        begin_log(connection, other.repository, now=other.now())
+    life.move(MAIN, "More")
+    forget_it(world, event_id)
+    world.committer.drain()
+    life.checkpoint()
+
+    follower(other, world).look()
+    other.reconciler.reconcile()
+    other.committer.drain()
+
+    assert other.repository.resolve(MAIN) == world.repository.resolve(MAIN)
+    done = verify(Repository.open(home.repository), node_id=home.node_id(), lag=0.0)
+    assert done.findings == []
+    assert done.notes == []
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    if shutil.which("ssh-keygen") is None:
+        pytest.skip("ssh-keygen is not here")
+    file = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(file)], check=True)
+    return file
+
+
+def accepted(life: Life, commit: str) -> str:
+    old = life.repository.resolve(MAIN)
+    life.world.decide(ACCEPTED, MAIN, old=old, new=commit, how="push")
+    life.repository.update_ref(MAIN, expected=old, new=commit)
+    life.world.committer.drain()
+    return commit
+
+
+def test_a_signature_that_does_not_fit_what_it_signs_is_found(life: Life, key: Path) -> None:
+    public = key.with_suffix(".pub").read_text()
+    listed = life.repository.commit_files(
+        "refs/scratch/signers",
+        expected=None,
+        changes={"allowed_signers": f"ada@example.net {public}".encode()},
+        message="Allow Ada\n",
+        author=AUTHOR,
+        now=life.world.now(),
+    )
+    tree = life.repository.commit(listed).tree
+    before = life.write(tree, str(life.repository.resolve(MAIN)), "Allow Ada")
+    accepted(life, before)
+    life.world.git("update-ref", "-d", "refs/scratch/signers")
+    signed = life.world.git(
+        *("-c", "user.name=Ada", "-c", "user.email=ada@example.net"),
+        *("-c", "gpg.format=ssh", "-c", f"user.signingKey={key}"),
+        *("commit-tree", "-S", "-p", before, "-m", "Signed", tree),
+    ).strip()
+    accepted(life, signed)
+
+    assert life.verify().findings == []
+    assert life.verify().notes == []
+
+    forged = subprocess.run(
+        [
+            *("git", "-C", str(life.repository.path)),
+            *("hash-object", "-t", "commit", "-w", "--stdin"),
+        ],
+        input=life.world.git("cat-file", "commit", signed).replace("\nSigned", "\nForged"),
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    old = life.repository.resolve(MAIN)
+    life.world.decide(ACCEPTED, MAIN, old=before, new=forged, how="push")
+    life.world.git("update-ref", MAIN, forged, str(old))
+    life.world.committer.drain()
+
+    found = only(life)
+
+    assert (found.ref, found.commit) == (MAIN, forged)
+    assert "signature" in found.wrong

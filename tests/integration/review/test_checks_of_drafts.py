@@ -159,7 +159,7 @@ name: the host is noted
 blueprint: bp.disk
 event: {event_name: checkmk.alert, data: {host: web-1}}
 expect:
-  outcome: completed
+  status: completed
   steps: {note: {outputs: {host: HOST}}}
 """
     world.begin()

@@ -1,7 +1,10 @@
 """Promote and roll back: what main gets, what stands in the way, and who may say yes."""
 
+import datetime as dt
 import threading
+import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -31,8 +34,9 @@ from xyn_reconciler.review.desk import Desk, DraftNotFoundError
 from xyn_reconciler.review.landing import Landed
 from xyn_reconciler.review.promote import ChecksFailedError, promote
 from xyn_reconciler.review.rollback import roll_back
-from xyn_reconciler.store import notice, reviews
+from xyn_reconciler.store import grants, notice, reviews
 from xyn_reconciler.store.git import MAIN, Commit
+from xyn_reconciler.store.grants import Grant
 
 CPU = DISK.replace("bp.disk", "bp.cpu")
 
@@ -580,3 +584,41 @@ def test_checks_run_again_when_asked(looping: Callable[..., Loops]) -> None:
             and node.world.review("cpu").status == "validated"
         )
     )
+
+
+def test_whoever_broke_the_glass_promotes_without_an_approval_and_that_is_written_down(
+    looping: Callable[..., Loops],
+) -> None:
+    node = looping("test")
+    node.draft("cpu", blueprints__cpu=CPU)
+    grant = Grant(
+        grant_id=uuid.uuid4(),
+        principal="ada",
+        role="Operator",
+        reason="The disk is full.",
+        created_at=now() - dt.timedelta(minutes=1),
+        expires_at=now() + dt.timedelta(minutes=14),
+    )
+    with node.world.database.begin() as connection:
+        grants.insert_grant(connection, grant)
+
+    landed = node.promote("cpu")
+
+    assert node.main().sha == landed.commit
+    (decided,) = node.world.told("policy.decided")
+    assert decided.entry["grant_id"] == str(grant.grant_id)
+    assert decided.entry["unmet"] == ["1 more approval by role:OwnerAdmin, and not by ada"]
+
+
+def test_a_node_that_follows_another_promotes_and_rolls_back_nothing(
+    looping: Callable[..., Loops],
+) -> None:
+    node = looping("dev")
+    node.draft("cpu", blueprints__cpu=CPU)
+    following = replace(node.desk, origin="https://other.example.net")
+
+    with pytest.raises(ConflictError, match=r"follows https://other\.example\.net"):
+        promote(following, node.world.review("cpu").draft_id, ADA)
+    node.promote("cpu")
+    with pytest.raises(ConflictError, match=r"follows https://other\.example\.net"):
+        roll_back(following, node.main().sha, ADA)

@@ -136,19 +136,18 @@ def test_an_open_grant_of_a_person_moves_main_and_is_named_and_an_old_one_does_n
 def test_a_pushed_draft_shows_where_its_review_is_and_what_was_found(served: ReviewWorld) -> None:
     main = begun(served, "test")
     served.write({"blueprints/disk.yaml": DISK.replace("note,", "draft,")})
-    assert served.push("HEAD:draft/disk", by="ada").said.splitlines()[-1] == (
-        "review: http://node/ui/reviews/disk"
-    )
+    pushed = served.push("HEAD:draft/disk", by="ada").said.splitlines()
+    assert "review: http://node/ui/reviews/disk" in pushed
+    assert not any("failed" in line for line in pushed)
     served.start_from(main)
     served.write({"notes/a.md": "correct-horse-battery\n"})
 
     leaked = served.push("HEAD:draft/leak", by="grace")
 
     assert leaked.ok
-    assert leaked.said.splitlines()[-2:] == [
-        "review: http://node/ui/reviews/leak",
-        "check secrets failed: 1 problem in 1 file",
-    ]
+    said = leaked.said.splitlines()
+    at = said.index("review: http://node/ui/reviews/leak")
+    assert said[at + 1] == "check secrets failed: 1 problem in 1 file"
     review = served.review("leak")
     assert review.author == "grace"
     deleted = served.push(":draft/leak", by="ada")

@@ -298,6 +298,22 @@ def test_a_run_that_lost_its_job_is_found_by_whoever_looks(bench: Bench) -> None
     assert (first, second) == (1, 0)
 
 
+def test_of_the_runs_that_nobody_was_told_of_the_most_urgent_is_found_first(bench: Bench) -> None:
+    plan = {"plan": [{"id": "one", "kind": "transform"}]}
+    old, urgent, young = (bench.start(plan, priority=each) for each in (0, 5, 0))
+    for_later = bench.start(plan, priority=9)
+    when = "available_at = now(), wait_reason = 'timer'"
+
+    bench.late += dt.timedelta(seconds=30)
+    with bench.database.begin() as connection:
+        connection.execute(text(f"UPDATE runs SET {when} WHERE run_id = '{for_later}'"))  # noqa: S608 - a uuid
+        found = runs.due(connection, now=bench.now(), limit=10)
+        first = runs.due(connection, now=bench.now(), limit=2)
+
+    assert found == [for_later, urgent, old, young]
+    assert first == found[:2]
+
+
 def test_a_fault_of_our_own_fails_the_run_instead_of_coming_again(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

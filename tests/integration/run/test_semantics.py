@@ -153,6 +153,22 @@ def test_an_action_that_ignores_its_timeout_is_abandoned(
     assert (run.status, run.error["code"]) == ("failed", "timeout")
 
 
+def test_a_leap_of_the_clock_takes_neither_step_nor_run_for_overdue(bench: Bench) -> None:
+    def leap(_inputs: Mapping[str, Any], _context: ActionContext) -> dict[str, Any]:
+        bench.late += dt.timedelta(hours=2)
+        return {}
+
+    def outlast(_inputs: Mapping[str, Any], context: ActionContext) -> dict[str, Any]:
+        bench.wait_for(lambda: bench.steps(context.run_id)["leap"].status == "completed")
+        return {"done": True}
+
+    bench.actions |= {"demo.leap": Tool("demo.leap", leap), "demo.act": Tool("demo.act", outlast)}
+
+    run = bench.run({"plan": [act("slow"), act("leap", needs=[], action="demo.leap")]})
+
+    assert statuses(bench, run) == {"slow": "completed", "leap": "completed"}
+
+
 def test_a_run_over_its_timeout_stops_what_is_under_way_and_fails(bench: Bench) -> None:
     def wait(_inputs: Mapping[str, Any], context: ActionContext) -> dict[str, Any]:
         while not context.cancelled():

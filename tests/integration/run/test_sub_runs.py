@@ -174,6 +174,33 @@ def test_every_item_of_a_foreach_waits_for_a_run_of_its_own(bench: Bench) -> Non
     assert [item["outputs"]["outputs"]["n"] for item in found.outputs] == [2, 4, 6]
 
 
+def test_an_item_whose_run_takes_longer_than_it_may_fails_alone(bench: Bench) -> None:
+    step = call(
+        foreach=[1, 2], max_parallel=2, timeout="10m", given={"inputs": {"n": "{{ item }}"}}
+    )
+    waiting = bench.run({"plan": [step]})
+    quick, slow = children(bench, waiting.run_id)
+    bench.worker().advance(slow)
+    bench.late = dt.timedelta(minutes=9)
+    finish(bench, quick)
+    bench.worker().advance(waiting.run_id)
+    early = bench.shown(waiting.run_id)
+
+    bench.late = dt.timedelta(minutes=10, seconds=5)
+    with bench.database.begin() as connection:
+        due = runs.due(connection, now=bench.now(), limit=10)
+    bench.worker().advance(waiting.run_id)
+    bench.worker().advance(slow)
+
+    run = bench.shown(waiting.run_id)
+    error = bench.steps(waiting.run_id)["sub"].error
+    assert (early.status, early.wait_reason, due) == ("waiting", "run", [waiting.run_id])
+    assert (run.status, bench.shown(slow).status) == ("failed", "cancelled")
+    assert error is not None
+    assert (error["details"]["items"], error["details"]["first"]["code"]) == ([1], "timeout")
+    assert bench.shown(quick).status == "completed"
+
+
 def test_a_blueprint_that_is_not_there_fails_the_step(bench: Bench) -> None:
     run = bench.run({"plan": [call(given={"blueprint": "bp.other"})]})
 

@@ -7,7 +7,14 @@ import pytest
 
 from xyn_reconciler.model.errors import InvalidError
 from xyn_reconciler.store.git import Repository
-from xyn_reconciler.store.git_merge import Conflict, merge, revert
+from xyn_reconciler.store.git_merge import (
+    Conflict,
+    merge,
+    merges_of,
+    revert,
+    reverts_of,
+    revisions_named,
+)
 
 NOW = dt.datetime(2026, 11, 22, 12, 0, tzinfo=dt.UTC)
 AUTHOR = "Ada <ada@example.org>"
@@ -108,3 +115,41 @@ def test_the_first_commit_cannot_be_reverted(repository: Repository) -> None:
 
     with pytest.raises(InvalidError, match="nothing before it"):
         revert(repository, first, first, author=AUTHOR, now=NOW)
+
+
+def test_who_brought_a_commit_and_who_took_it_back_is_found_in_history(
+    repository: Repository,
+) -> None:
+    base = put(repository, "main", None, {"a": FOUR})
+    head = put(repository, "draft/x", base, {"b": FOUR})
+    tree = repository.commit(head).tree
+
+    def on(parents: list[str], message: str) -> str:
+        return repository.write_commit(
+            tree=tree, parents=parents, message=message, author=AUTHOR, now=NOW
+        )
+
+    merged = on([base, head], "Promote draft/x\n\nDraft: x\n")
+    by_git = on([merged], f'Revert "x"\n\nThis reverts commit {merged}, reversing\nchanges.\n')
+    by_us = on([by_git], f"Take back\n\nReverts: {head}\n")
+    tip = on([by_us], f"Speak of {merged}\n\nSee {head}: it was fine.\n")
+
+    assert merges_of(repository, head, tip) == [merged]
+    assert merges_of(repository, base, tip) == []
+    assert reverts_of(repository, [merged], tip) == [by_git]
+    assert reverts_of(repository, [head, merged], tip) == [by_us, by_git]
+    assert reverts_of(repository, [], tip) == []
+    assert revisions_named(repository, merged[:12], tip) == [merged]
+    assert revisions_named(repository, merged, base) == []
+
+
+def test_files_can_be_committed_before_any_ref_names_them(repository: Repository) -> None:
+    base = put(repository, "main", None, {"a": FOUR, "b": FOUR})
+
+    made = repository.write_files(
+        base, changes={"a": None, "c/d": b"new\n"}, message="x", author=AUTHOR, now=NOW
+    )
+
+    assert files(repository, repository.commit(made).tree) == {"b": FOUR, "c/d": b"new\n"}
+    assert repository.commit(made).parents == (base,)
+    assert repository.resolve("refs/heads/main") == base

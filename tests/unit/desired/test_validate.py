@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from xyn_reconciler.action.registry import catalogue, installed_actions
 from xyn_reconciler.desired.load import load
 from xyn_reconciler.desired.validate import (
     DesiredState,
@@ -290,3 +291,46 @@ plan:
     )
     assert not_runnable(state, "blueprints/b.yaml", CATALOGUE, node) is None
     assert not_runnable(state, "node.yaml", CATALOGUE, node) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("host: web1, argv: [uptime]", []),
+        ('host: "{{ node.vars.h }}", cmd: uptime', []),
+        ("host: web1", ['3:55: missing_key: ssh.run needs "argv" or "cmd"']),
+        (
+            'host: "{{ node.vars.h }}", argv: [uptime], cmd: "{{ node.vars.c }}"',
+            ['3:99: unknown_key: ssh.run takes only one of "argv", "cmd"'],
+        ),
+    ],
+)
+def test_a_choice_between_keys_is_told_before_anything_runs_whatever_is_a_template(
+    given: str, expected: list[str]
+) -> None:
+    files = {
+        "blueprints/x.yaml": blueprint(f"kind: action_task, action: ssh.run, with: {{{given}}}")
+    }
+    found = check(state_of(files), files, catalogue(installed_actions())).problems
+
+    assert [str(problem).removeprefix("blueprints/x.yaml:") for problem in found] == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "id: bp.x\nplan:\n" + "".join(f"  - &a{n} x\n" for n in range(5000)),
+        "id: bp.x\nplan: []\n" + "".join(f"key{n}: x\n" for n in range(5000)),
+        "id: bp.x\nplan:\n"
+        + "".join(
+            f'  - {{id: s{n}, kind: transform, set: "{{{{ nope }}}}"}}\n' for n in range(5000)
+        ),
+    ],
+    ids=["anchors", "keys", "expressions"],
+)
+def test_of_thousands_of_problems_a_file_shows_a_hundred_and_says_how_many_more(text: str) -> None:
+    *shown, rest = load("blueprints/x.yaml", "", text.encode()).problems
+
+    assert len(shown) == 100
+    assert rest.code == "too_many_problems"
+    assert int(rest.message.split()[0].replace(",", "")) >= 4900

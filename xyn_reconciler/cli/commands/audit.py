@@ -8,12 +8,12 @@ from xyn_reconciler.cli.output import print_list
 _COLUMNS = {
     "at": lambda row: row["at"],
     "kind": lambda row: row["kind"],
-    "actor": lambda row: row["actor"],
     "said": lambda row: row["sentence"],
 }
 
 
 def list_entries(options: argparse.Namespace) -> None:
+    found = connect(options).items(
         "/audit", limit=options.limit, kind=options.kind, subject=options.subject
     )
     print_list(

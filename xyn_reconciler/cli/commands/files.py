@@ -6,10 +6,11 @@ from pathlib import Path
 
 from xyn_reconciler.action.registry import catalogue, installed_actions
 from xyn_reconciler.cli.output import answer, remark
+from xyn_reconciler.desired.layout import FOLDERS, kind_of, stray
 from xyn_reconciler.desired.schemas import KINDS
 from xyn_reconciler.desired.schemas import schema as schema_of
 from xyn_reconciler.desired.validate import validate_paths
-from xyn_reconciler.model.errors import NotFoundError
+from xyn_reconciler.model.errors import InvalidError, NotFoundError
 
 
 def validate(options: argparse.Namespace) -> int:
@@ -18,10 +19,14 @@ def validate(options: argparse.Namespace) -> int:
     for path in asked:
         if not path.exists():
             raise NotFoundError(f"no such file: {path}")
-    root = _root(asked[0])
+    root = root_of(asked[0])
+    for path in asked:
+        _refuse_unknown(root, path)
+    read = [path for path in root.iterdir() if path.is_file() or path.name in FOLDERS]
     files = {
         path.relative_to(root).as_posix(): path.read_bytes()
-        for path in sorted(root.rglob("*"))
+        for start in (*read, *asked)
+        for path in ((start,) if start.is_file() else sorted(start.rglob("*")))
         if path.is_file() and ".git" not in path.relative_to(root).parts
     }
     named = {name for name in files if any((root / name).is_relative_to(path) for path in asked)}
@@ -33,7 +38,7 @@ def validate(options: argparse.Namespace) -> int:
         if found.path in named:
             remark(f"remark: {found}")
     paths = len({problem.path for problem in problems})
-    remark(f"{_count(len(problems), 'problem')} in {_count(paths or len(named), 'file')}")
+    remark(f"{count(len(problems), 'problem')} in {count(paths or len(named), 'file')}")
     return 1 if problems else 0
 
 
@@ -44,13 +49,30 @@ def schema(options: argparse.Namespace) -> None:
     answer(json.dumps(schema_of(options.kind), indent=2, ensure_ascii=False))
 
 
-def _root(path: Path) -> Path:
-    """The state repository that a file belongs to: the nearest folder with a ``node.yaml``."""
-    for folder in (path, *path.parents):
+def root_of(path: Path) -> Path:
+    """The state repository that a file belongs to: the nearest folder with a ``node.yaml``.
+
+    Without one, the folder that ``blueprints/`` or another of its folders stands in.
+    """
+    folders = (path, *path.parents)
+    for folder in folders:
         if (folder / "node.yaml").is_file():
             return folder
-    return path if path.is_dir() else path.parent
+    home = next((folder.parent for folder in folders if folder.name in FOLDERS), None)
+    return home or (path if path.is_dir() else path.parent)
 
 
-def _count(number: int, noun: str) -> str:
+def _refuse_unknown(root: Path, path: Path) -> None:
+    """Say of a file that is no document where it stands that it cannot be checked."""
+    if not path.is_relative_to(root):
+        raise InvalidError(f"{path} is not in {root}, as the first path is: check it by itself")
+    name = path.relative_to(root).as_posix()
+    if path.is_file() and kind_of(name) == "other" and stray(name) is not None:
+        raise InvalidError(
+            f"{path.name} may be anything: what a file is, its folder says"
+            f" ({', '.join(f'{folder}/' for folder in FOLDERS)})"
+        )
+
+
+def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
