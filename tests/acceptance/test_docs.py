@@ -27,7 +27,9 @@ from xyn_reconciler.cli.parser import build_parser
 pytestmark = pytest.mark.acceptance
 
 CHECKOUT = Path(__file__).parents[2]
-TUTORIAL = CHECKOUT / "docs" / "tutorial" / "first-change.md"
+FIRST, SAFELY = (
+    CHECKOUT / "docs" / "tutorial" / f"{name}.md" for name in ("first-change", "change-it-safely")
+)
 PAGES = [
     CHECKOUT / "README.md",
     CHECKOUT / "ARCHITECTURE.md",
@@ -151,6 +153,12 @@ class Reader:
         self.wait()
         return self.node.home.with_name(".xyn.up.log").read_text(encoding="utf-8")
 
+    def read(self, page: Path) -> None:
+        """Follow a page from its first block to its last."""
+        printed = ""
+        for block in blocks(page):
+            printed = self.follow(block, f"{page.name}:{block.line}", printed)
+
     def wait(self) -> None:
         """Until nothing is under way any more and all of it is recorded."""
 
@@ -206,14 +214,19 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
 
 @pytest.mark.slow
 def test_the_tutorial_does_what_it_says(reader: Reader) -> None:
-    printed = ""
-
-    for block in blocks(TUTORIAL):
-        printed = reader.follow(block, f"{TUTORIAL.name}:{block.line}", printed)
+    reader.read(FIRST)
 
     assert "the index was made anew from Git" in reader.node.home.with_name(
         ".xyn.up.log"
     ).read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_the_tutorial_of_a_safe_change_does_what_it_says(reader: Reader) -> None:
+    reader.read(SAFELY)
+
+    definition = (reader.checkout.parent / "safe-night/blueprints/night/restart.yaml").read_text()
+    assert "[CRIT, WARN]" in definition, "what was promoted is taken back"
 
 
 def test_make_up_prints_what_the_readme_shows(node: Node) -> None:

@@ -540,7 +540,7 @@ def test_what_was_pushed_since_a_page_was_opened_is_not_what_its_buttons_approve
     assert ada.push("draft/seen").returncode == 0
     hers.get_by_test_id("approve").click()
 
-    expect(hers.get_by_test_id("form-error")).to_contain_text("look at it again")
+    expect(hers.get_by_role("alert")).to_contain_text("look at it again")
     ada.review("seen")
     hers.goto("/ui/reviews/seen")
     expect(hers.get_by_text("blueprints/seen2.yaml").first).to_be_visible()

@@ -98,4 +98,4 @@ class HttpCall:
         # The HTTP client is imported by the first call, see there.
         from xyn_reconciler.action.http_request import call  # noqa: PLC0415
 
-        return call(inputs, context)
+        return call(inputs, context, inputs.get("max_bytes", MAX_BYTES))

@@ -17,7 +17,7 @@ from urllib.parse import urlencode, urljoin
 
 import httpx2
 
-from xyn_reconciler.action.body import MAX_BYTES, parsed_json, read_body
+from xyn_reconciler.action.body import parsed_json, read_body
 from xyn_reconciler.action.connection import Transport, tls_context
 from xyn_reconciler.action.context import ActionContext
 from xyn_reconciler.action.url import Origin, parse_url
@@ -61,10 +61,12 @@ class _Call:
     content: bytes
 
 
-def call(inputs: Mapping[str, Any], context: ActionContext) -> dict[str, Any]:
-    """Send the request and what redirects ask for; the outputs, if they are a success."""
+def call(inputs: Mapping[str, Any], context: ActionContext, limit: int) -> dict[str, Any]:
+    """Send the request and what redirects ask for; the outputs, if they are a success.
+
+    Of an answer at most ``limit`` bytes are kept.
+    """
     this = _first_call(inputs, context)
-    limit = inputs.get("max_bytes", MAX_BYTES)
     with httpx2.Client(transport=Transport(context, tls_context()), trust_env=False) as client:
         for _ in range(MAX_REDIRECTS + 1):
             outputs, location = _send(client, this, limit)

@@ -99,9 +99,9 @@ def _unmet(needed: Needed, request: Request, approvers: Collection[Principal]) -
         if len(agreed) < needed.approvals.min:
             yield Unmet("approvals", _missing(needed.approvals, request.selves, len(agreed)))
     if needed.tests_required and "tests_passed" not in request.artifacts:
-        yield Unmet("tests", "the tests of exactly this have to pass")
+        yield Unmet("tests", "passing tests of exactly this")
     if needed.backtest_required and "backtest" not in request.artifacts:
-        yield Unmet("backtest", "there has to be a backtest of exactly this")
+        yield Unmet("backtest", "a backtest of exactly this")
     if needed.mfa:
         yield Unmet(
             "mfa",

@@ -1,7 +1,10 @@
 """Keep the reports of checks as artifacts (seed 9.3): each content once for a draft."""
 
 import datetime as dt
+import json
 import uuid
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, Final
 
 from xyn_reconciler.model.artifact import Artifact
@@ -12,7 +15,7 @@ from xyn_reconciler.model.run import canonical
 from xyn_reconciler.store import artifact_rows, desired, outbox
 from xyn_reconciler.store.artifacts import ArtifactStore
 from xyn_reconciler.store.database import Connection, Database
-from xyn_reconciler.store.reviews import Review
+from xyn_reconciler.store.reviews import Check, Review
 
 KIND: Final = "review_report"
 
@@ -51,6 +54,23 @@ def keep(
         if artifact_rows.get_artifact(connection, artifact.artifact_id) is None:
             _insert(connection, artifact, str(settings.get("env_id", "local")), emit)
     return artifact.artifact_id
+
+
+def with_reports(
+    connection: Connection, artifacts: ArtifactStore, checks: Iterable[Check]
+) -> list[Check]:
+    """Give checks with their reports: after a rebuild rows have none, artifacts still do."""
+    return [_with_report(connection, artifacts, check) for check in checks]
+
+
+def _with_report(connection: Connection, artifacts: ArtifactStore, check: Check) -> Check:
+    if check.report is not None or check.artifact_id is None:
+        return check
+    found = artifact_rows.get_artifact(connection, check.artifact_id)
+    if found is None or found.sha256 is None or not artifacts.exists(found.sha256):
+        return check
+    with artifacts.open(found.sha256) as file:
+        return replace(check, report=json.load(file))
 
 
 def _insert(connection: Connection, artifact: Artifact, env_id: str, emit: EmitEvents) -> None:

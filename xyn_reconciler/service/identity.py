@@ -62,8 +62,14 @@ class SessionDto(BaseModel):
 
 
 def rules(context: Context) -> Rules:
-    """Policies and principals in force; a second old at most."""
+    """Policies and principals in force; a second old at most, unless renewed."""
     return context.intake.recent(context.database).rules
+
+
+def renew_rules(context: Context) -> None:
+    """Have :func:`rules` give what is in force at this moment."""
+    with context.database.read() as connection:
+        context.intake.view(connection)
 
 
 def principals(context: Context) -> Mapping[str, Principal]:

@@ -42,6 +42,7 @@ from xyn_reconciler.review.assess import Assessment, Blobs, Facts, assess
 from xyn_reconciler.review.desk import Desk, DraftNotFoundError
 from xyn_reconciler.review.held import held
 from xyn_reconciler.review.landing import Landed
+from xyn_reconciler.review.reports import with_reports
 from xyn_reconciler.review.text_diff import TextDiff
 from xyn_reconciler.service.context import Context
 from xyn_reconciler.service.cursor import page
@@ -292,6 +293,7 @@ def _review(
     context: Context, connection: Connection, facts: Facts, assessment: Assessment
 ) -> ReviewDto:
     review, main = facts.review, facts.main
+    checks = with_reports(connection, context.artifacts, facts.checks)
     merged = context.merging.of(main, review.head)
     reasons = [*assessment.reasons]
     why = None
@@ -333,9 +335,9 @@ def _review(
         effects=assessment.effects.to_json(),
         effect_digest=assessment.effect_digest,
         risk=assessment.risk,
-        checks=[_check(each) for each in facts.checks],
-        findings=list(_findings(facts.checks)),
-        backtest=next((each.report for each in facts.checks if each.name == "backtest"), None),
+        checks=[_check(each) for each in checks],
+        findings=list(_findings(checks)),
+        backtest=next((each.report for each in checks if each.name == "backtest"), None),
         policy=[each.to_json() for each in assessment.asked],
         approvals=[_vote(each, counts=each.decision_id in counts) for each in facts.votes],
         comments=[_comment(each) for each in reviews.comments(connection, review.draft_id)],

@@ -10,7 +10,7 @@ import pytest
 from flask_ui.access import Access
 from flask_ui.app import create_app
 from tests.integration.flask_ui.conftest import Web
-from tests.integration.flask_ui.guarded import Guarded, basic, bearer, guard
+from tests.integration.flask_ui.guarded import NODE, Guarded, basic, bearer, guard
 from xyn_reconciler.policy.rules import OWNER
 from xyn_reconciler.service import identity
 from xyn_reconciler.store.credentials import Credentials
@@ -378,8 +378,26 @@ def test_a_principal_who_is_taken_out_can_do_nothing_more(guarded: Guarded) -> N
         author="Grace <grace@example.net>",
         now=context.clock(),
     )
+    assert guarded.client().get("/api/v1/runs", headers=headers).status_code == 200
     context.reconciler.reconcile()
-    with context.database.read() as connection:
-        context.intake.view(connection)
 
     assert guarded.client().post("/api/v1/runs", json=RUN, headers=headers).status_code == 401
+
+
+def test_what_asks_for_tokens_since_a_moment_takes_no_push_without(empty: Web) -> None:
+    web = guard(empty, auth="open").web
+    advertised = "/git/state.git/info/refs?service=git-receive-pack"
+    assert web.client().get(advertised).status_code == 200
+    repository = web.context.repository
+    repository.commit_files(
+        "refs/heads/main",
+        expected=repository.resolve("refs/heads/main"),
+        changes={"node.yaml": NODE.format(stage="dev", auth="required").encode()},
+        message="Ask for tokens\n",
+        author="Grace <grace@example.net>",
+        now=web.context.clock(),
+    )
+    web.context.reconciler.reconcile()
+
+    assert web.client().get(advertised).status_code == 401
+    assert web.client().post("/api/v1/runs", json=RUN).status_code == 401

@@ -1,9 +1,13 @@
 """What each check finds in a draft merged with ``main``."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.integration.review.review_world import DISK, POLICY, ReviewWorld
 from xyn_reconciler.review.checks import CHECKS, CheckContext, CheckResult
+from xyn_reconciler.review.reports import with_reports
+from xyn_reconciler.store.artifacts import ArtifactStore
 from xyn_reconciler.store.git import MAIN
 
 STEP = "  - {id: note, kind: transform"
@@ -174,3 +178,17 @@ expect:
     assert failed.summary is not None
     assert failed.summary.startswith("1 of 1 failed: tests/disk.yaml: ")
     assert world.review("bad").status == "draft"
+
+
+def test_a_row_that_was_made_anew_has_its_report_from_the_artifact(world: ReviewWorld) -> None:
+    world.begin()
+    world.draft("a", {"blueprints/disk.yaml": "id: bp.disk\nplan: []\n"})
+    world.look()
+    checks = list(world.checks("a").values())
+    rebuilt = [replace(check, report=None) for check in checks]
+
+    with world.database.read() as connection:
+        found = with_reports(connection, ArtifactStore(world.folder / "artifacts"), rebuilt)
+
+    assert "issues" in (world.checks("a")["validation"].report or {})
+    assert [check.report for check in found] == [check.report for check in checks]

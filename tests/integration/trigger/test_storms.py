@@ -367,6 +367,25 @@ def test_what_was_answered_was_decided_with_the_revision_in_force(world: World) 
     assert env_id == "new"
 
 
+def test_what_was_answered_together_was_decided_with_the_revision_in_force(world: World) -> None:
+    world.activate(DISK)
+    world.take_in(event())
+    elsewhere = _another_process(world)
+    elsewhere.activate(on("calm.event", "bp.new"), retired=("bp.disk",), settings={"env_id": "new"})
+
+    # Sent with its run, which the old picture starts and the new one does not.
+    gone = world.intake.take_in_together(world.database, [event()])
+    new = world.intake.take_in_together(world.database, [event("calm.event")])
+
+    assert (len(gone.run_ids), len(new.run_ids)) == (0, 1)
+    assert world.ask("SELECT blueprint_id FROM runs ORDER BY created_at, blueprint_id") == [
+        ("bp.disk",),
+        ("bp.new",),
+    ]
+    ((env_id,),) = world.ask(f"SELECT env_id FROM events WHERE event_id = '{gone.event_ids[0]}'")  # noqa: S608 - from here
+    assert env_id == "new"
+
+
 def test_an_event_that_starts_nothing_is_stored_with_its_word_and_record(world: World) -> None:
     world.activate(DISK)
 
