@@ -41,7 +41,7 @@ class Effects:
                     self.send_response(204)
                     self.end_headers()
 
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002, ARG002 - its names
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its names
                 """Keep quiet."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

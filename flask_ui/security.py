@@ -210,7 +210,7 @@ def _is_open(path: str) -> bool:
 
 
 def _brings_events(path: str) -> bool:
-    """Whether it is where events come in by the thousand: a second's old rules will do for those."""
+    """Whether events come in there by the thousand: a second's old rules will do for those."""
     return path == "/api/v1/events" or path.startswith("/hooks/")
 
 

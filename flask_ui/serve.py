@@ -114,6 +114,8 @@ def bind(addresses: Sequence[str], port: int) -> list[socket.socket]:
                 listener = socket.socket(family, socket.SOCK_STREAM)
                 unless_all.callback(listener.close)
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                # Inherited by each connection: no answer's end waits for its beginning's receipt.
+                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 if family == socket.AF_INET6:
                     listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 listener.bind((address, port))

@@ -274,7 +274,7 @@ def test_an_approval_of_something_else_of_before_or_of_ones_own_work_is_none(
     assert "somebody else" in grace.xynctl("review", "approve", "hers", code=NEEDS_APPROVAL)
     assert "role:OwnerAdmin" in ada.xynctl("review", "approve", "hers", code=NEEDS_APPROVAL)
 
-    # A yes is for what was looked at: it falls with the next iteration, and comes too late after it.
+    # A yes is for what was looked at: it falls with the next iteration, and is late after it.
     grace.xynctl("review", "approve", "mine", "--digest", seen)
     ada.begin()
     git(ada.clone, "reset", "-q", "--hard", "origin/draft/mine")
