@@ -33,8 +33,8 @@ Asks a node over its HTTP API. `init`, `up`, `validate`, `schema`, `clone`, `reb
    the path of a home's `state.git`; subfolders and worktrees count;
 4. a home that you stand in, or a folder `.xyn` here or further up.
 
-`up`, `rebuild`, `verify`, `preflight` and `doctor` work on a home: `--home`, `XYN_HOME`, one further
-up, that of the clone of a state repository that you stand in (`.xyn` at its top), else `./.xyn`.
+`up`, `rebuild`, `verify`, `preflight` and `doctor` work on a home: `--home`, `XYN_HOME`, one
+further up, that of the clone that you stand in (`.xyn` at its top), else `./.xyn`.
 Where that home does not exist yet and you stand in such a clone, `xynctl up` makes a node of the
 clone: it fetches the history from the clone's `origin` and follows it.
 
