@@ -382,7 +382,8 @@ def test_nothing_goes_around_the_review(crowd: Crowd) -> None:
     assert not git(Path(bare), "for-each-ref", "refs/heads/draft/around2").stdout
 
 
-LOOSER = {
+Looser = Callable[[Actor], dict[str, str | None]]
+LOOSER: dict[str, Looser] = {
     "trusts-its-author": lambda ada: ada.changed(RULES, "allow_self: false", "allow_self: true"),
     "allows-everything": lambda _: {"policies/z.yaml": EVERYBODY},
     "is-gone": lambda ada: ada.changed(RULES, "status: active", "status: draft"),
@@ -411,6 +412,8 @@ def test_rules_that_loosen_themselves_are_judged_by_the_rules_before(
     refused = ada.post(f"/drafts/{how}/promote")
     assert refused.status_code in {403, 422}, refused.text
     assert "more approval by role:OwnerAdmin, and not by ada" in ada.review(how)["reasons"][-1]
+    crowd.grace.xynctl("review", "reject", how, "--comment", "never")
+    assert "grace rejected it: never" in ada.review(how)["reasons"]
     ada.xynctl("review", "close", how)
     assert crowd.main() == before
 
@@ -494,6 +497,29 @@ def test_a_service_and_an_agent_decide_nothing_through_any_door(crowd: Crowd, wh
     assert {each["principal"] for each in crowd.ada.review(f"for-{who}")["approvals"]} == {"grace"}
     assert node.get(f"/runs/{run_id}")["status"] == "waiting"
     node.xynctl("gate", "approve", run_id, "approve", "--as", crowd.ada.token)
+
+
+def test_on_an_open_node_too_a_token_is_whoever_it_is_of(
+    make_node: Callable[..., Node], tmp_path: Path
+) -> None:
+    node = make_node().start()
+    token = node.xynctl("token", "create", "author-bot").stdout.strip()
+    git(tmp_path, "clone", "-q", node.git_url, "clone")
+    bot = Actor(node, "author-bot", token, tmp_path / "clone")
+    bot.begin()
+    bot.commit({"blueprints/mine.yaml": BLUEPRINT.format(name="mine")}, "Do mine")
+    # Git is not asked who it is here, and says it only if it was told to.
+    git(bot.clone, "config", "http.extraHeader", f"Authorization: Bearer {token}")
+
+    assert "for people" in bot.push("main").stderr
+    assert bot.push("draft/mine").returncode == 0
+    assert bot.review("mine")["author"] == "author-bot"
+    assert "for people" in bot.xynctl("review", "promote", "mine", code=DENIED)
+    node.xynctl("token", "revoke", token.split("_")[1])
+    assert bot.post("/drafts/mine/comment", {"text": "hm"}).status_code == 401
+    assert "could not read Username" in bot.push("draft/mine2").stderr
+    # Without a token one is operator, who needs nobody on dev.
+    assert "active: " in node.xynctl("review", "promote", "mine").stdout
 
 
 # ── in two browsers ──────────────────────────────────────────────────────────────────────────────

@@ -5,6 +5,7 @@ accepts beyond that is decided by policy, above this room.
 """
 
 import re
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -46,7 +47,18 @@ def _refusal(repository: Repository, update: RefUpdate) -> str | None:
             f"draft/{name[:_LONGEST_DRAFT_NAME]}: the name of a draft is up to "
             f"{_LONGEST_DRAFT_NAME} characters of A-Z a-z 0-9 . _ - and /"
         )
+    if update.new is not None and _is_id(name):
+        return f"draft/{name}: the name of a draft is no id: another draft may have it"
     return None
+
+
+def _is_id(name: str) -> bool:
+    """Whether a draft could be found by this as by its id."""
+    try:
+        uuid.UUID(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _main_refusal(repository: Repository, update: RefUpdate) -> str | None:

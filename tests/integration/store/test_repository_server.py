@@ -364,6 +364,10 @@ def test_drafts_are_made_forced_and_deleted(clone: Path, repository: Repository)
         ("refs/heads/feature/x", "feature/x is not taken here: push to main, or to draft/x"),
         ("refs/tags/v1", "refs/tags/v1 is not taken here: push to main, or to draft/v1"),
         ("refs/heads/draft/-odd", "draft/-odd: the name of a draft"),
+        (
+            "refs/heads/draft/00000000000000000000000000000000",
+            "draft/00000000000000000000000000000000: the name of a draft is no id",
+        ),
     ],
 )
 def test_other_refs_are_refused_with_a_sentence_that_names_the_draft(
