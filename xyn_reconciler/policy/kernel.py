@@ -1,4 +1,4 @@
-"""What no policy can allow: a service or an agent never approves, promotes or changes policy.
+"""What no policy can allow: no service or agent approves, promotes, forgets or changes policy.
 
 :func:`xyn_reconciler.policy.evaluate.evaluate` asks here first, and
 :mod:`xyn_reconciler.policy.requirements` counts only approvals of people. What
@@ -9,7 +9,14 @@ from typing import Final
 
 from xyn_reconciler.model.principal import Principal
 
-FOR_PEOPLE: Final = ("identity.*", "node.change", "policy.*", "*.approve", "*.promote")
+FOR_PEOPLE: Final = (
+    "identity.*",
+    "node.change",
+    "policy.*",
+    "*.approve",
+    "*.promote",
+    "*.forget",
+)
 """Actions that only a person may take, with ``*`` as first or last segment."""
 
 
@@ -24,7 +31,7 @@ def refusal(actor: Principal, action: str) -> str | None:
         return None
     return (
         f"{action} is for people: {actor.id} is of kind {actor.kind}, and no policy can allow"
-        " a service or an agent to approve, to promote or to change policy"
+        " a service or an agent to approve, to promote, to forget or to change policy"
     )
 
 

@@ -165,8 +165,15 @@ def look_again(desk: Desk, draft_id: uuid.UUID) -> Review:
 
 
 def close(desk: Desk, draft_id: uuid.UUID, actor: Principal) -> None:
-    """Give a draft up: its branch goes, what was said of it stays."""
+    """Give a draft up: its branch goes, what was said of it stays.
+
+    ``DeniedError`` for a service or an agent that did not push it.
+    """
     review = desk.open_review(draft_id)
+    with desk.database.read() as connection:
+        authors = reviews.authors(connection, review)
+    if actor.kind != "person" and actor.id not in authors:
+        raise DeniedError(f"{actor.id} has not pushed to draft/{review.name}: people close it")
     now = desk.clock()
     gone = AuditEntry(
         kind="ref.accepted",

@@ -14,6 +14,7 @@ from xyn_reconciler.model.principal import Principal
 from xyn_reconciler.record.forget import forget
 from xyn_reconciler.service.context import Context
 from xyn_reconciler.service.cursor import page
+from xyn_reconciler.service.policy import authorize
 from xyn_reconciler.store import desired
 from xyn_reconciler.store import events as event_store
 from xyn_reconciler.store.database import Connection
@@ -170,7 +171,19 @@ def raw_event(context: Context, event_id: uuid.UUID) -> tuple[bytes, str]:
 
 
 def forget_event(context: Context, actor: Principal, event_id: uuid.UUID) -> EventDto:
-    """Take an event's content out of rows and records; that something came stays known."""
+    """Take an event's content out of rows and records; that something came stays known.
+
+    Nothing brings it back, so policy is asked (``event.forget``), and only people may.
+    """
+    with context.database.begin() as connection:
+        authorize(
+            context,
+            connection,
+            actor,
+            "event.forget",
+            resource_type="event",
+            resource_id=str(event_id),
+        )
     forget(
         context.database,
         context.repository,

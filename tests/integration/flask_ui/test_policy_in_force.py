@@ -43,6 +43,20 @@ def waiting(guarded: Guarded, actor: str = "ada") -> str:
 # ── the kernel ───────────────────────────────────────────────────────────────────────────────────
 
 
+def test_an_agent_forgets_no_event(empty: Web) -> None:
+    guarded = guard(empty)
+    client = guarded.client()
+    event = {"event_name": "disk.full", "data": {"host": "web-1"}}
+    sent = client.post("/api/v1/events", json=event, headers=guarded.acting("bot")).get_json()
+    address = f"/api/v1/events/{sent['event_id']}"
+
+    refused = client.post(f"{address}/forget", headers=guarded.acting("bot"))
+
+    assert refused.status_code == 403
+    assert "event.forget is for people" in refused.text
+    assert client.get(address).get_json()["data"] == event["data"]
+
+
 @pytest.mark.parametrize("principal", ["bot", "pager"])
 def test_no_service_and_no_agent_approves_a_gate_by_any_door(empty: Web, principal: str) -> None:
     """The template lets roles Operator and OwnerAdmin do everything here, and both have them."""

@@ -571,6 +571,17 @@ def test_a_draft_that_is_given_up_is_closed_and_its_name_is_free_again(
     assert node.world.review("cpu").draft_id != first
 
 
+def test_an_agent_closes_its_own_draft_and_nobody_elses(looping: Callable[..., Loops]) -> None:
+    node = looping("dev")
+    node.draft("cpu", blueprints__cpu=CPU)
+    draft = node.world.review("cpu").draft_id
+
+    with pytest.raises(DeniedError, match="bot has not pushed to draft/cpu"):
+        say.close(node.desk, draft, BOT)
+
+    assert node.world.repository.resolve("refs/heads/draft/cpu") is not None
+
+
 def test_checks_run_again_when_asked(looping: Callable[..., Loops]) -> None:
     node = looping("dev")
     node.draft("cpu", blueprints__cpu=CPU)
