@@ -73,6 +73,7 @@ def engine_room(place: Place, name: str) -> Iterator[EngineRoom]:
             emit=intake.emit,
             redactor=redactor,
             secret=lambda _: None,
+            may_use_secret=lambda *_: None,
             name="bench",
         )
         reconciler = Reconciler(database, repository, catalogue(actions), intake.emit)

@@ -186,3 +186,34 @@ def test_an_agent_drafts_and_neither_approves_nor_promotes(node: Node, tmp_path:
         assert "author-bot" in answer.stderr, answer.stderr
     git(clone, "fetch", "origin")
     assert not git(clone, "ls-tree", "origin/main", "blueprints/night.yaml").stdout
+
+
+def test_on_prod_a_step_uses_no_secret_that_the_rules_keep_from_whoever_caused_it(
+    make_node: Callable[..., Node], tmp_path: Path
+) -> None:
+    """The worker process asks; it is not only that it could."""
+    node = make_node(XYN_TEST_KEY="correct-horse-battery-staple").start()
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", node.git_url, str(clone))
+    (clone / "blueprints" / "call.yaml").write_text(
+        "id: bp.call\nplan:\n  - id: call\n    kind: action_task\n    action: http.call\n"
+        '    with: {url: "https://example.com/", bearer_ref: env/XYN_TEST_KEY}\n'
+    )
+    rules = clone / "policies" / "who-may-do-what.yaml"
+    rules.write_text(
+        rules.read_text().replace(
+            "match: {action: secret.use, stage: prod}\n    effect: allow",
+            "match: {action: secret.use, stage: prod}\n    effect: deny",
+        )
+    )
+    definition = clone / "node.yaml"
+    definition.write_text(definition.read_text().replace("stage: dev", "stage: prod"))
+    git(clone, "add", ".")
+    git(clone, "commit", "-m", "Keep secrets")
+    git(clone, "push", "origin", "HEAD:main")
+
+    run_id = node.xynctl("run", "start", "bp.call", "-o", "name", "--as", token(node, "ada"))
+
+    node.wait_for_run(run_id.stdout.strip(), "failed")
+    (step,) = node.get(f"/runs/{run_id.stdout.strip()}/steps")["items"]
+    assert step["error"]["code"] == "denied", step["error"]

@@ -4,6 +4,7 @@ The worker process opens this and no more: no repository, no reconciler, none of
 their libraries (an idle worker is to be small, ``docs/benchmarks.md``).
 """
 
+import datetime as dt
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from xyn_reconciler.model.redaction import Redactor
 from xyn_reconciler.node.home import Home
 from xyn_reconciler.run.compile import compile_run
+from xyn_reconciler.run.worker import utc_now
 from xyn_reconciler.store import artifact_rows, desired
 from xyn_reconciler.store.artifact_room import ArtifactRoom
 from xyn_reconciler.store.artifacts import ArtifactStore
@@ -28,6 +30,7 @@ class Engine:
     intake: Intake
     redactor: Redactor
     secret: Callable[[str], str | None]
+    clock: Callable[[], dt.datetime] = utc_now
 
 
 @contextmanager

@@ -64,7 +64,7 @@ class Worker:
         emit: EmitEvents,
         redactor: Redactor,
         secret: Callable[[str], str | None],
-        may_use_secret: MayUseSecret = lambda _actor, _run_id, _reference: None,
+        may_use_secret: MayUseSecret,
         name: str,
         lease: dt.timedelta = LEASE,
         node_started_at: dt.datetime | None = None,

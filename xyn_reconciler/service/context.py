@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from xyn_reconciler.model.capability import Catalogue
 from xyn_reconciler.model.principal import Principal
@@ -19,6 +20,17 @@ from xyn_reconciler.trigger.intake import Intake
 
 def utc_now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
+
+
+class Ruled(Protocol):
+    """What it takes to ask policy: a worker has this, and not the rest of a context."""
+
+    @property
+    def database(self) -> Database: ...
+    @property
+    def intake(self) -> Intake: ...
+    @property
+    def clock(self) -> Callable[[], dt.datetime]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from xyn_reconciler.model.errors import DeniedError, InvalidError, NotFoundError
 from xyn_reconciler.model.event import isoformat
 from xyn_reconciler.model.principal import OPERATOR, Principal
 from xyn_reconciler.policy.rules import ANONYMOUS, OWNER, RESERVED, Rules
-from xyn_reconciler.service.context import Context
+from xyn_reconciler.service.context import Context, Ruled
 from xyn_reconciler.store import audit, grants
 from xyn_reconciler.store.credentials import Credential
 
@@ -61,7 +61,7 @@ class SessionDto(BaseModel):
 # ── who is it? ───────────────────────────────────────────────────────────────────────────────────
 
 
-def rules(context: Context) -> Rules:
+def rules(context: Ruled) -> Rules:
     """Policies and principals in force; a second old at most, unless renewed."""
     return context.intake.recent(context.database).rules
 

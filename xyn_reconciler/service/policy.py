@@ -32,7 +32,7 @@ from xyn_reconciler.policy.evaluate import Verdict
 from xyn_reconciler.policy.kernel import may_approve
 from xyn_reconciler.policy.request import Evidence, Request
 from xyn_reconciler.policy.rules import ANONYMOUS, Rules
-from xyn_reconciler.service.context import Context
+from xyn_reconciler.service.context import Context, Ruled
 from xyn_reconciler.service.identity import ROLE_OF_A_GRANT, refuse_all_but_the_owner, rules
 from xyn_reconciler.store import audit, grants
 from xyn_reconciler.store.database import Connection
@@ -48,7 +48,7 @@ REASON_MAX: Final = 1000
 
 
 def authorize(  # noqa: PLR0913 - the fields of a request
-    context: Context,
+    context: Ruled,
     connection: Connection,
     actor: Principal,
     action: str,
@@ -118,7 +118,7 @@ def refuse_reading(
                 raise _refusal(asked)
 
 
-def use_secret(context: Context) -> Callable[[str, uuid.UUID, str], None]:
+def use_secret(context: Ruled) -> Callable[[str, uuid.UUID, str], None]:
     """Give what a worker calls before it resolves a secret: (who caused the run, run, secret).
 
     On stage prod alone; raises ``PermanentError`` with code ``denied``.

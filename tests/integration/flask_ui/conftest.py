@@ -16,6 +16,7 @@ from xyn_reconciler.node.home import Home
 from xyn_reconciler.node.ticket import ensure_key
 from xyn_reconciler.run.worker import Worker
 from xyn_reconciler.service.context import Context, utc_now
+from xyn_reconciler.service.policy import use_secret
 from xyn_reconciler.store import desired
 from xyn_reconciler.store.database import Database
 from xyn_reconciler.store.git import MAIN, Repository
@@ -76,6 +77,7 @@ class Web:
             emit=self.context.intake.emit,
             redactor=self.context.redactor,
             secret=self.context.secret,
+            may_use_secret=use_secret(self.context),
             name="test",
         ).advance(uuid.UUID(str(run_id)))
 

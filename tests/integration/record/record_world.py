@@ -159,6 +159,7 @@ class World:
             emit=self.intake.emit,
             redactor=self.redactor,
             secret=lambda _: None,
+            may_use_secret=lambda *_: None,
             name="w1",
             clock=self.now,
             jitter=lambda: 0.0,
