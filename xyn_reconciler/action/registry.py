@@ -8,7 +8,7 @@ is only in :data:`KNOWN` is no problem in a blueprint; it makes the blueprint
 from collections.abc import Mapping
 from typing import Final
 
-from xyn_reconciler.action import sub_run
+from xyn_reconciler.action import drafts_save, sub_run
 from xyn_reconciler.action.container_exec import ContainerExec
 from xyn_reconciler.action.context import Action
 from xyn_reconciler.action.http_call import HttpCall
@@ -21,7 +21,6 @@ KNOWN: Final = {
     "events.emit": "Emit an event.",
     "blueprints.validate": "Check a draft.",
     "blueprints.promote": "Promote a draft.",
-    "drafts.save": "Save a draft of a blueprint or pack.",
 }
 """Names that the language defines and this node cannot run, with their summary."""
 
@@ -39,5 +38,6 @@ def catalogue(actions: Mapping[str, Action]) -> Catalogue:
         for name, summary in KNOWN.items()
     }
     installed = {name: action.spec for name, action in actions.items()}
-    # What the engine carries out by itself is there wherever there is an engine.
-    return Catalogue(actions=known | {sub_run.NAME: sub_run.SPEC} | installed)
+    # What a worker process binds, or carries out by itself, is there wherever there is one.
+    bound = {spec.name: spec for spec in (sub_run.SPEC, drafts_save.SPEC)}
+    return Catalogue(actions=known | bound | installed)

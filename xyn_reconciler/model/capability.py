@@ -140,6 +140,25 @@ class LaunchRun(Protocol):
         ...
 
 
+class SaveDraft(Protocol):
+    """``review``, as a step that saves a draft uses it."""
+
+    def __call__(
+        self,
+        *,
+        name: str,
+        kind: str,
+        definition: str | Mapping[str, Any],
+        notes: str | None,
+        run_id: uuid.UUID,
+    ) -> tuple[uuid.UUID, int]:
+        """Give the draft's id and its iteration; the same ones where nothing changes.
+
+        In the name of whoever caused the run. Raises ``XynError``.
+        """
+        ...
+
+
 class EmitEvents(Protocol):
     """``trigger.intake``, as loops use it.
 

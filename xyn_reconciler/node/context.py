@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from xyn_reconciler.action.registry import catalogue, installed_actions
-from xyn_reconciler.node.engine import open_engine
+from xyn_reconciler.node.engine import Engine, open_engine
 from xyn_reconciler.node.home import Home
 from xyn_reconciler.node.ticket import Tickets
 from xyn_reconciler.reconcile.loop import Reconciler
@@ -21,24 +21,28 @@ def open_context(
     home: Path, database_url: str, url: str, environment: Mapping[str, str] = os.environ
 ) -> Iterator[Context]:
     """Open what is there; ``up`` has prepared it. Closed with the context."""
-    place = Home(home)
+    with open_engine(Home(home), database_url, environment) as engine:
+        yield context_of(engine, url)
+
+
+def context_of(engine: Engine, url: str) -> Context:
+    """Give the whole of a node's stores around an engine that is open; lasts as long as that."""
     known = catalogue(installed_actions())
-    with open_engine(place, database_url, environment) as engine:
-        repository = Repository.open(place.repository)
-        reconciler = Reconciler(engine.database, repository, known, engine.intake.emit)
-        yield Context(
-            database=engine.database,
-            repository=repository,
-            artifacts=engine.artifacts,
-            credentials=Credentials(place.path),
-            intake=engine.intake,
-            reconciler=reconciler,
-            merging=Merging(repository, reconciler),
-            catalogue=known,
-            redactor=engine.redactor,
-            home=place.path,
-            url=url,
-            ticket=Tickets.of(place, utc_now).issue,
-            origin=place.origin(),
-            secret=engine.secret,
-        )
+    repository = Repository.open(engine.home.repository)
+    reconciler = Reconciler(engine.database, repository, known, engine.intake.emit)
+    return Context(
+        database=engine.database,
+        repository=repository,
+        artifacts=engine.artifacts,
+        credentials=Credentials(engine.home.path),
+        intake=engine.intake,
+        reconciler=reconciler,
+        merging=Merging(repository, reconciler),
+        catalogue=known,
+        redactor=engine.redactor,
+        home=engine.home.path,
+        url=url,
+        ticket=Tickets.of(engine.home, utc_now).issue,
+        origin=engine.home.origin(),
+        secret=engine.secret,
+    )

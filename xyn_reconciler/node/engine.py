@@ -25,6 +25,7 @@ from xyn_reconciler.trigger.intake import Intake
 class Engine:
     """The stores of a home, opened."""
 
+    home: Home
     database: Database
     artifacts: ArtifactStore
     intake: Intake
@@ -41,6 +42,7 @@ def open_engine(
     redactor = Redactor.from_environment(environment)
     with Database(database_url) as database:
         yield Engine(
+            home=place,
             database=database,
             artifacts=ArtifactStore(place.artifacts, room=_room(database)),
             intake=Intake(compile_run, redactor),

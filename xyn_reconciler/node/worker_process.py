@@ -5,8 +5,10 @@ import os
 import socket
 import uuid
 
+from xyn_reconciler.action.drafts_save import DraftsSave
 from xyn_reconciler.action.registry import installed_actions
 from xyn_reconciler.node.agents import agent_task
+from xyn_reconciler.node.drafts import Drafts
 from xyn_reconciler.node.engine import Engine, open_engine
 from xyn_reconciler.node.home import Home
 from xyn_reconciler.node.process import process
@@ -22,7 +24,11 @@ def main() -> None:
         started_at = os.environ.get("XYN_STARTED_AT")
         worker = Worker(
             database=engine.database,
-            actions={**installed_actions(), "agent_task": agent_task()},
+            actions={
+                **installed_actions(),
+                "agent_task": agent_task(),
+                "drafts.save": DraftsSave(Drafts(engine, os.environ["XYN_URL"]).save),
+            },
             artifacts=engine.artifacts,
             emit=engine.intake.emit,
             redactor=engine.redactor,

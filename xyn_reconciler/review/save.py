@@ -25,6 +25,12 @@ _TRIES: Final = 10
 _POLL_SECONDS: Final = 0.05
 
 
+class NothingToSaveError(ConflictError):
+    """The draft, or main, holds all of it already."""
+
+    code = "nothing_to_save"
+
+
 def save(
     desk: Desk,
     name: str,
@@ -36,7 +42,7 @@ def save(
     """Commit files (None takes one out) to ``draft/<name>`` as a push would; gives its review.
 
     Raises ``InvalidError`` for a name or path that cannot be, ``ProblemsError`` for a tree
-    that no push may bring, ``ConflictError`` where nothing would change, and
+    that no push may bring, ``NothingToSaveError`` where nothing would change, and
     ``UnavailableError`` where the node's loop does not come to open the review.
     """
     for _ in range(_TRIES):
@@ -60,7 +66,7 @@ def _commit(
     if refused:
         raise InvalidError("; ".join(refused))
     if repository.commit(head).tree == repository.commit(base).tree:
-        raise ConflictError(f"there is nothing to save: draft/{name} holds all of it already")
+        raise NothingToSaveError(f"there is nothing to save: draft/{name} holds all of it already")
     judgement = desk.reconciler.judge(repository, head)
     if judgement.tree_problems:
         raise ProblemsError([*judgement.problems])

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import yaml
+from pydantic import ValidationError
 
 from xyn_reconciler.desired.diff import Change, diff
 from xyn_reconciler.model.dto import (
@@ -46,7 +47,8 @@ from xyn_reconciler.review.reports import with_reports
 from xyn_reconciler.review.text_diff import TextDiff
 from xyn_reconciler.service.context import Context
 from xyn_reconciler.service.cursor import page
-from xyn_reconciler.store import git_merge, reviews
+from xyn_reconciler.service.identity import rules
+from xyn_reconciler.store import git_merge, reviews, runs
 from xyn_reconciler.store.database import Connection
 from xyn_reconciler.store.ref_rules import DRAFTS
 from xyn_reconciler.store.reviews import Check, Comment, Review, Status, Vote
@@ -123,11 +125,50 @@ def diff_review(context: Context, draft: str) -> ReviewDiffDto:
 
 def create_draft(context: Context, actor: Principal, request: DraftCreateRequest) -> DraftDto:
     """Commit to branch ``draft/<name>``, which is made from main where it is not."""
-    notes = request.content.notes
-    message = f"Draft {request.name}\n" + (f"\n{notes.strip()}\n" if notes else "")
-    files = _files(request)
-    found = save.save(desk(context), request.name, files, actor, message=message)
+    found = _save(context, actor, request)
     return get_draft(context, str(found.draft_id))
+
+
+def save_draft_of_run(
+    context: Context, request: Mapping[str, Any], run_id: uuid.UUID
+) -> tuple[uuid.UUID, int]:
+    """Save what a step proposes, in the name of whoever caused its run; id and iteration.
+
+    What is saved already changes nothing: a step may run again. ``InvalidError``
+    where ``request`` does not fit a :class:`DraftCreateRequest`.
+    """
+    try:
+        asked = DraftCreateRequest.model_validate(request)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        raise InvalidError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    with context.database.read() as connection:
+        run = runs.get_run(connection, run_id)
+    if run is None:
+        raise NotFoundError(f"no run {run_id}")
+    actor = rules(context).principal(run.actor)
+    try:
+        found = _save(context, actor, asked, run_id)
+    except save.NothingToSaveError:
+        with context.database.read() as connection:
+            known = reviews.find_review(connection, asked.name)
+        if known is None or known.closed_at is not None:
+            raise  # main holds it
+        found = known
+    return found.draft_id, found.iteration
+
+
+def _save(
+    context: Context,
+    actor: Principal,
+    request: DraftCreateRequest,
+    run_id: uuid.UUID | None = None,
+) -> Review:
+    notes = request.content.notes
+    parts = [f"Draft {request.name}", notes.strip() if notes else "", f"Run-Id: {run_id}"]
+    message = "\n\n".join(filter(None, parts if run_id else parts[:2]))
+    files = _files(request)
+    return save.save(desk(context), request.name, files, actor, message=f"{message}\n")
 
 
 def check_draft(context: Context, actor: Principal, draft: str) -> ReviewDto:
