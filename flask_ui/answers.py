@@ -67,7 +67,7 @@ def json_answer(value: Any, status: int = 200) -> flask.Response:  # noqa: ANN40
     return flask.Response(to_json(value), status=status, mimetype="application/json")
 
 
-def page(template: str, status: int = 200, /, **values: Any) -> flask.Response:  # noqa: ANN401
+def page(template: str, status: int = 200, /, **values: Any) -> flask.Response:  # noqa: ANN401 - a template's
     """Render a template; what UTF-8 cannot say becomes a question mark."""
     text = flask.render_template(template, **values)
     return flask.Response(

@@ -21,7 +21,7 @@ ARGUMENT_MAX: Final = 400
 _STATIC: Final = Path(__file__).parent / "static"
 
 
-def full_page(template: str, status: int = 200, /, **values: Any) -> flask.Response:  # noqa: ANN401
+def full_page(template: str, status: int = 200, /, **values: Any) -> flask.Response:  # noqa: ANN401 - a template's
     """Render a whole page, with its head."""
     return answers.page(
         template,
@@ -36,7 +36,7 @@ def full_page(template: str, status: int = 200, /, **values: Any) -> flask.Respo
     )
 
 
-def fragment(template: str, /, **values: Any) -> flask.Response:  # noqa: ANN401
+def fragment(template: str, /, **values: Any) -> flask.Response:  # noqa: ANN401 - a template's
     """Render a part of a page, as it stands inside it."""
     return answers.page(template, actor=actor(), now=context().clock(), **values)
 

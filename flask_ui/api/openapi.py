@@ -123,7 +123,7 @@ def _errors(operation: Operation) -> set[int]:
     return errors
 
 
-def _response(status: int, answer: Any, schemas: _Schemas) -> dict[str, Any]:  # noqa: ANN401
+def _response(status: int, answer: Any, schemas: _Schemas) -> dict[str, Any]:  # noqa: ANN401 - a type
     response: dict[str, Any] = {
         "description": _TEXTS[status],
         "headers": {"X-Correlation-Id": {"$ref": "#/components/headers/CorrelationId"}},

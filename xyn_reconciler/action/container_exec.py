@@ -223,10 +223,9 @@ def _memory(text: str) -> int:
 @contextlib.contextmanager
 def _engine() -> Iterator["DockerClient"]:
     """Give a client of the engine that ``DOCKER_HOST`` names, or of this machine's."""
-    # Half a second to load: only where it is used.
-    import docker  # noqa: PLC0415
-    from docker.errors import APIError, DockerException, ImageNotFound  # noqa: PLC0415
-    from requests.exceptions import RequestException  # noqa: PLC0415
+    import docker  # noqa: PLC0415 - half a second to load: only where it is used
+    from docker.errors import APIError, DockerException, ImageNotFound  # noqa: PLC0415 - as above
+    from requests.exceptions import RequestException  # noqa: PLC0415 - as above
 
     try:
         client = docker.from_env(timeout=_ENGINE_SECONDS)

@@ -95,7 +95,6 @@ class HttpCall:
         ``connection``, ``tls_failed``, ``timeout``, ``cancelled``,
         ``too_many_redirects``, ``too_large``, ``bad_body``, ``http_status``.
         """
-        # The HTTP client is imported by the first call, see there.
-        from xyn_reconciler.action.http_request import call  # noqa: PLC0415
+        from xyn_reconciler.action.http_request import call  # noqa: PLC0415 - by the first call alone
 
         return call(inputs, context, inputs.get("max_bytes", MAX_BYTES))

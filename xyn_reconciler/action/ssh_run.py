@@ -114,8 +114,10 @@ class SshRun:
         ``auth_failed``, ``connection``, ``timeout``, ``cancelled``, ``exit_status``.
         """
         _check(inputs)
-        # paramiko and fabric take a second to load: only where they are used.
-        from xyn_reconciler.action.ssh_connect import logged_in, translated  # noqa: PLC0415
+        from xyn_reconciler.action.ssh_connect import (  # noqa: PLC0415 - paramiko takes a second
+            logged_in,
+            translated,
+        )
 
         with (
             logged_in(inputs, context) as connection,

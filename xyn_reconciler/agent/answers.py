@@ -39,10 +39,9 @@ def outputs_of(answer: Answer, schema: Mapping[str, Any] | None) -> dict[str, An
         raise _invalid(f"it is not JSON: {error}", answer) from error
     if not isinstance(value, dict):
         raise _invalid("it is not an object", answer)
-    # 4 MiB that most workers never need.
-    from jsonschema.exceptions import best_match  # noqa: PLC0415
+    from jsonschema.exceptions import best_match  # noqa: PLC0415 - 4 MiB that few workers need
 
-    from xyn_reconciler.model.schema_check import SafeValidator  # noqa: PLC0415
+    from xyn_reconciler.model.schema_check import SafeValidator  # noqa: PLC0415 - as above
 
     problem = best_match(SafeValidator(dict(schema)).iter_errors(value))
     if problem is not None:

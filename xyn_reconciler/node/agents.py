@@ -16,8 +16,10 @@ def agent_task() -> AgentTask[ActionContext]:
 
 
 def _network(context: ActionContext, address: str | None) -> "Transport":
-    # The HTTP client takes 5 MiB: only where somebody is asked.
-    from xyn_reconciler.action.connection import Transport, tls_context  # noqa: PLC0415
+    from xyn_reconciler.action.connection import (  # noqa: PLC0415 - its HTTP client takes 5 MiB
+        Transport,
+        tls_context,
+    )
 
     allowed = () if address is None else (address,)
     return Transport(replace(context, egress=(*context.egress, *allowed)), tls_context())

@@ -44,8 +44,8 @@ def main() -> None:
 
 def _may_use_secret(engine: Engine) -> MayUseSecret:
     def use(actor: str, run_id: uuid.UUID, reference: str) -> None:
-        # It brings the repository's libraries along: only where a step asks for a secret.
-        from xyn_reconciler.service.policy import use_secret  # noqa: PLC0415
+        # The repository's libraries come along: only where a step asks for a secret.
+        from xyn_reconciler.service.policy import use_secret  # noqa: PLC0415 - as above
 
         use_secret(engine)(actor, run_id, reference)
 

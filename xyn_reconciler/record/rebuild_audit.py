@@ -14,7 +14,7 @@ from typing import Final
 from xyn_reconciler.model.audit import AuditEntry, from_line
 from xyn_reconciler.record.audit import audit_ref, read_audit
 from xyn_reconciler.record.read import DamagedRecordError
-from xyn_reconciler.store import audit, grants, reviews
+from xyn_reconciler.store import audit, grants, review_rebuild
 from xyn_reconciler.store.database import Connection
 from xyn_reconciler.store.git import Repository
 
@@ -41,7 +41,7 @@ def rebuild_audit(connection: Connection, repository: Repository, node_id: str) 
     for entry in audit.unrecorded(connection):
         # One that a killed committer has written stands in both.
         told.setdefault(entry.audit_id, entry)
-    reviews.put_back(connection, list(told.values()))
+    review_rebuild.put_back(connection, list(told.values()))
     grants.put_back(connection, list(told.values()))
     return count
 

@@ -14,8 +14,6 @@ import dataclasses
 import datetime as dt
 import functools
 import json
-import re
-import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,10 +24,11 @@ from xyn_reconciler.model.capability import ActionSpec
 from xyn_reconciler.model.event import isoformat
 from xyn_reconciler.model.node import Stage
 from xyn_reconciler.model.principal import Principal
-from xyn_reconciler.model.run import ExecutionPlan, canonical, digest
+from xyn_reconciler.model.run import ExecutionPlan, canonical
 from xyn_reconciler.policy.evaluate import PolicyInForce, evaluate
 from xyn_reconciler.policy.lockout import policies_in_force
 from xyn_reconciler.policy.request import Request
+from xyn_reconciler.review.answering import Answering
 from xyn_reconciler.review.costs import Basis, Costs
 from xyn_reconciler.review.differences import differences
 from xyn_reconciler.review.history import (
@@ -40,11 +39,10 @@ from xyn_reconciler.review.history import (
     read_history,
     read_runs,
 )
-from xyn_reconciler.review.recorded_answers import RecordedAnswers, Redact, Unrecorded
-from xyn_reconciler.review.replay import UNKNOWN, Replayed, replay
+from xyn_reconciler.review.recorded_answers import Redact
+from xyn_reconciler.review.replay import UNKNOWN, Replayed
 from xyn_reconciler.review.side import Side
 from xyn_reconciler.review.starts import Key, Starts, follow
-from xyn_reconciler.run.scope import RunView
 from xyn_reconciler.store.git import Repository
 from xyn_reconciler.trigger.match import Explanation, MatchIndex
 
@@ -63,8 +61,6 @@ COST_BASIS: Final = 50
 
 _TOLD_EVERY: Final = 500
 _SUMMARY: Final = 200
-_RUN_IDS: Final = uuid.UUID("0c3b0d1e-9df6-4f0c-8f57-3d2f1c7f5a10")
-_TEMPLATE: Final = re.compile(r"\b(?:event|run)\b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,7 +196,7 @@ class _Comparison:
         self.starts = {"main": before, "draft": after}
         self.plans = _Plans(question)
         self.tally = _Tally()
-        self.answering = _Answering(question)
+        self.answering = Answering(question.actions, question.redact)
         self.policies: tuple[PolicyInForce, ...] = ()
         self._decided: dict[tuple[str, str], tuple[str, str] | None] = {}
 
@@ -390,78 +386,6 @@ class _Plans:
 def _what(plan: ExecutionPlan) -> bytes:
     """Everything of a plan but where it stands and what it is called."""
     return canonical({**plan.to_json(), "path": None, "blob_id": None, "blueprint_name": None})
-
-
-class _Answering:
-    """Replays runs; those that must come out alike, once."""
-
-    def __init__(self, question: Question) -> None:
-        self.runs: Mapping[str, RunRecord] = {}
-        self._question = question
-        self._known: dict[tuple[str, str, str], Replayed] = {}
-        self._looks_outside: dict[str, bool] = {}
-
-    def replayed(self, side: Side, name: str, recorded: Recorded, blueprint_id: str) -> Replayed:
-        event = recorded.event
-        compiled = side.compile(blueprint_id, event)
-        if compiled.error is not None:
-            return Replayed(status="failed", steps=(), gates=(), error=compiled.error)
-        started = recorded.runs.get(blueprint_id)
-        record = None if started is None else self.runs.get(started["run_id"])
-        key = None
-        if record is None and not self._sees_more_than_inputs(compiled.plan, compiled.digest):
-            key = (name, compiled.digest, digest(compiled.inputs))
-            if key in self._known:
-                return self._known[key]
-        run = RunView(
-            run_id=uuid.uuid5(_RUN_IDS, f"{event.event_id} {blueprint_id}")
-            if started is None
-            else uuid.UUID(started["run_id"]),
-            revision="0" * 40 if started is None else started["revision"],
-            actor=event.actor if started is None else started["actor"],
-            inputs=compiled.inputs,
-            event=event.envelope(),
-        )
-        question = self._question
-        answers = (
-            Unrecorded()
-            if record is None
-            else RecordedAnswers(record, question.actions, question.redact)
-        )
-        found = replay(compiled.plan, run, answers, question.actions, recorded.created_at)
-        if key is not None:
-            self._known[key] = found
-        return found
-
-    def _sees_more_than_inputs(self, plan: ExecutionPlan, plan_digest: str) -> bool:
-        """Whether any expression looks at the event or the run itself."""
-        found = self._looks_outside.get(plan_digest)
-        if found is None:
-            body = [plan.vars, plan.outputs]
-            body += [_as_json(step) for step in (*plan.steps, *plan.on_failure)]
-            found = any(_TEMPLATE.search(text) for text in _expressions(body))
-            self._looks_outside[plan_digest] = found
-        return found
-
-
-def _as_json(step: Any) -> dict[str, Any]:  # noqa: ANN401 - a planned step
-    """Give a planned step as JSON, its ``when`` in the braces that it does without."""
-    written: dict[str, Any] = step.model_dump(mode="json")
-    if step.when is not None:
-        written["when"] = f"{{{{ {step.when} }}}}"
-    return written
-
-
-def _expressions(value: Any) -> Iterator[str]:  # noqa: ANN401 - any JSON value
-    match value:
-        case str() if "{{" in value or "{%" in value:
-            yield value
-        case dict():
-            for inner in value.values():
-                yield from _expressions(inner)
-        case list():
-            for inner in value:
-                yield from _expressions(inner)
 
 
 def _row(

@@ -17,6 +17,7 @@ from xyn_reconciler.store import git_command
 from xyn_reconciler.store.git import Repository
 
 _CONFLICTS: Final = 1
+_UNRELATED: Final = 1
 _BASE, _OURS, _THEIRS = "1", "2", "3"
 
 
@@ -40,14 +41,14 @@ class Merge:
 
 def merge(repository: Repository, ours: str, theirs: str) -> Merge:
     """Merge commit ``theirs`` into commit ``ours``; ``InvalidError`` without a common ancestor."""
+    related = git_command.run(repository.path, ["merge-base", ours, theirs], accept=(0, _UNRELATED))
+    if related.returncode == _UNRELATED:
+        raise InvalidError(f"{theirs} cannot be merged into {ours}: they share no history")
     done = git_command.run(
         repository.path,
         ["merge-tree", "--write-tree", "-z", "--end-of-options", ours, theirs],
-        accept=(0, _CONFLICTS, 128),
+        accept=(0, _CONFLICTS),
     )
-    if done.returncode not in (0, _CONFLICTS):
-        said = done.stderr.decode("utf-8", "replace").strip()
-        raise InvalidError(f"{theirs} cannot be merged into {ours}: {said}")
     repository.sync_folders()
     tree, _, rest = done.stdout.decode("utf-8", "surrogateescape").partition("\0")
     listed, _, _ = rest.partition("\0\0") if done.returncode else ("", "", "")

@@ -10,7 +10,7 @@ from tests.integration.record.record_world import World
 from xyn_reconciler.model.audit import AuditEntry
 from xyn_reconciler.node.clone import clone
 from xyn_reconciler.record.read import DamagedRecordError
-from xyn_reconciler.store import audit, grants, reviews
+from xyn_reconciler.store import audit, grants, review_rebuild, reviews
 from xyn_reconciler.store.database import Database
 from xyn_reconciler.store.git import Repository
 
@@ -40,7 +40,7 @@ def a_life(world: World) -> None:
     tell(grants.OPENED, grant, principal="ada", role="Operator", reason="fire", expires_at=expires)
     tell(grants.SIGNED_OFF, grant, by="bob")
     with world.database.begin() as connection:
-        reviews.put_back(connection, story)
+        review_rebuild.put_back(connection, story)
         grants.put_back(connection, story)
 
 

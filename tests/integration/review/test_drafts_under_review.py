@@ -5,7 +5,7 @@ import uuid
 from tests.integration.review.review_world import DISK, ReviewWorld, now
 from xyn_reconciler.model.audit import AuditEntry
 from xyn_reconciler.review.checking import Job
-from xyn_reconciler.store import reviews
+from xyn_reconciler.store import review_rebuild, reviews
 from xyn_reconciler.store.git import MAIN
 
 CPU = DISK.replace("bp.disk", "bp.cpu")
@@ -199,7 +199,7 @@ def test_the_rows_come_back_from_the_audit_alone(world: ReviewWorld) -> None:
     entries = world.told("review.opened", "review.updated", "review.checked")
 
     with world.database.begin() as connection:
-        count = reviews.put_back(connection, entries)
+        count = review_rebuild.put_back(connection, entries)
 
     assert count == 2
     assert {name: world.review(name) for name in before} == before

@@ -62,7 +62,7 @@ def test_the_token_may_come_as_the_password_of_basic_authentication() -> None:
 
 def test_a_port_published_on_loopback_counts_the_gateway_as_this_machine() -> None:
     environment = {"XYN_PUBLISHED_ON_LOOPBACK": "1"}
-    addresses, access = settle("0.0.0.0", environment, url=URL, gateway="172.17.0.1")  # noqa: S104
+    addresses, access = settle("0.0.0.0", environment, url=URL, gateway="172.17.0.1")  # noqa: S104 - of a container
 
     assert addresses == ("0.0.0.0",)  # noqa: S104 - inside a container
     assert access.admits(None)

@@ -5,7 +5,8 @@ import uuid
 from typing import Any
 
 from xyn_reconciler.model.audit import AuditEntry
-from xyn_reconciler.store.reviews import draft_id, replay
+from xyn_reconciler.store.review_rebuild import replay
+from xyn_reconciler.store.reviews import draft_id
 
 START = dt.datetime(2026, 3, 28, 12, tzinfo=dt.UTC)
 DRAFT = draft_id("x", 0)
