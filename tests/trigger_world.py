@@ -15,7 +15,8 @@ from xyn_reconciler.run.compile import compile_run
 from xyn_reconciler.store import desired
 from xyn_reconciler.store.database import Connection, Database
 from xyn_reconciler.store.desired import Document
-from xyn_reconciler.trigger.intake import Intake, Receipt
+from xyn_reconciler.trigger.arrival import Receipt
+from xyn_reconciler.trigger.intake import Intake
 from xyn_reconciler.trigger.schedule import Clockwork
 
 NOW = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)

@@ -20,7 +20,8 @@ from xyn_reconciler.store import events as event_store
 from xyn_reconciler.store.database import Connection
 from xyn_reconciler.store.events import StoredEvent
 from xyn_reconciler.trigger import cloudevents, json_body
-from xyn_reconciler.trigger.intake import HERE, Receipt
+from xyn_reconciler.trigger.arrival import Receipt
+from xyn_reconciler.trigger.intake import HERE
 from xyn_reconciler.trigger.mapping import Delivery, map_delivery
 from xyn_reconciler.trigger.signature import verify
 

@@ -14,7 +14,8 @@ from xyn_reconciler.run.compile import compile_run
 from xyn_reconciler.store import desired, events
 from xyn_reconciler.store.database import Connection
 from xyn_reconciler.store.desired import Document
-from xyn_reconciler.trigger.intake import Intake, Receipt
+from xyn_reconciler.trigger.arrival import Receipt
+from xyn_reconciler.trigger.intake import Intake
 from xyn_reconciler.trigger.mapping import Delivery, map_delivery
 from xyn_reconciler.trigger.signature import UnverifiedError, verify
 

@@ -13,13 +13,9 @@ from xyn_reconciler.model.event import Event
 from xyn_reconciler.model.internal_events import GitPushed, RunCompleted, internal_event
 from xyn_reconciler.store import events
 from xyn_reconciler.store.database import Database
+from xyn_reconciler.trigger.arrival import IdempotencyKeyReusedError, Receipt
 from xyn_reconciler.trigger.event_names import ReservedNameError
-from xyn_reconciler.trigger.intake import (
-    IdempotencyKeyReusedError,
-    InvalidInputsError,
-    NotActiveError,
-    Receipt,
-)
+from xyn_reconciler.trigger.intake import InvalidInputsError, NotActiveError
 from xyn_reconciler.trigger.match import MAX_HOPS
 
 

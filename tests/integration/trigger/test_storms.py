@@ -15,7 +15,8 @@ from xyn_reconciler.service.explain import ExplanationDto, explain
 from xyn_reconciler.store import dispatch
 from xyn_reconciler.store import events as event_store
 from xyn_reconciler.store import suppressions as storm_store
-from xyn_reconciler.trigger.intake import IdempotencyKeyReusedError, Intake, Receipt
+from xyn_reconciler.trigger.arrival import IdempotencyKeyReusedError, Receipt
+from xyn_reconciler.trigger.intake import Intake
 from xyn_reconciler.trigger.pressure import BACKLOG_LIMIT
 
 CALM: dict[str, Any] = DISK | {
