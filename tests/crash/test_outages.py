@@ -261,7 +261,8 @@ def small_disk() -> Iterator[Callable[[Path, int], None]]:
     with contextlib.ExitStack() as stack:
 
         def mount(folder: Path, megabytes: int) -> None:
-            folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+            for each in (folder.parent, folder):
+                each.mkdir(mode=0o700, exist_ok=True)
             done = subprocess.run(
                 ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0700", "tmpfs", folder],
                 check=False,
@@ -290,7 +291,6 @@ def test_a_full_disk_below_the_repository_lets_records_wait_and_runs_go_on(
     small_disk: Callable[[Path, int], None], ledger: Ledger, effects: Effects, tmp_path: Path
 ) -> None:
     node = ledger.node
-    node.home.mkdir(mode=0o700)
     small_disk(node.home / "state.git", 24)
     node.start()
     prepare(node, tmp_path, effects)
@@ -315,17 +315,9 @@ def test_a_full_disk_below_the_repository_lets_records_wait_and_runs_go_on(
 def test_a_full_disk_below_the_artifacts_loses_nothing_that_was_acknowledged(
     small_disk: Callable[[Path, int], None], ledger: Ledger, effects: Effects, tmp_path: Path
 ) -> None:
-    node = ledger.node
-    node.home.mkdir(mode=0o700)
-    small_disk(node.home / "artifacts", 8)
-    node.start()
-    prepare(node, tmp_path, effects)
-    ledger.send(10)
-    ledger.settle()
+    small_disk(ledger.node.home / "artifacts", 8)
 
-    filler = fill(node.home / "artifacts")
-    answers = {ledger.send() for _ in range(5)}
-    filler.unlink()
+    answers = sent_to_a_full_disk(ledger, effects, tmp_path, "artifacts", events=5)
 
     assert answers <= {202, 429, 503}
     ledger.settle()
@@ -335,18 +327,24 @@ def test_a_full_disk_below_the_artifacts_loses_nothing_that_was_acknowledged(
 def test_a_full_disk_below_the_database_is_said_and_recovered_from(
     small_disk: Callable[[Path, int], None], ledger: Ledger, effects: Effects, tmp_path: Path
 ) -> None:
-    node = ledger.node
-    node.home.mkdir(mode=0o700)
-    small_disk(node.home / "postgres", 160)
-    node.start()
-    prepare(node, tmp_path, effects)
-    ledger.send(10)
-    ledger.settle()
+    small_disk(ledger.node.home / "postgres", 160)
 
-    filler = fill(node.home / "postgres")
-    answers = {ledger.send() for _ in range(40)}
-    filler.unlink()
+    answers = sent_to_a_full_disk(ledger, effects, tmp_path, "postgres", events=40)
 
     assert answers <= {202, 429, 503, None}
     ledger.settle(90)
     ledger.check(effects)
+
+
+def sent_to_a_full_disk(
+    ledger: Ledger, effects: Effects, tmp_path: Path, folder: str, *, events: int
+) -> set[int | None]:
+    """Start a node, fill a folder of its home for as long as these events are sent; its answers."""
+    ledger.node.start()
+    prepare(ledger.node, tmp_path, effects)
+    ledger.send(10)
+    ledger.settle()
+    filler = fill(ledger.node.home / folder)
+    answers = {ledger.send() for _ in range(events)}
+    filler.unlink()
+    return answers

@@ -48,7 +48,7 @@ def save(
     for _ in range(_TRIES):
         head = _commit(desk, name, files, actor, message)
         if head is not None:
-            return _reviewed(desk, name, head)
+            return reviewed(desk, name, head)
     raise ConflictError(f"draft/{name} moves all the time: try again")
 
 
@@ -86,8 +86,8 @@ def _commit(
     return head
 
 
-def _reviewed(desk: Desk, name: str, head: str) -> Review:
-    """Have it looked at, and wait for its review."""
+def reviewed(desk: Desk, name: str, head: str) -> Review:
+    """Have the head of a draft looked at, and wait for its review; else ``UnavailableError``."""
     with desk.database.begin() as connection:
         notice.notify(connection, notice.REVIEW, name)
     until = time.monotonic() + REVIEW_SECONDS

@@ -150,11 +150,11 @@ def save_draft_of_run(
     try:
         found = _save(context, actor, asked, run_id)
     except save.NothingToSaveError:
-        with context.database.read() as connection:
-            known = reviews.find_review(connection, asked.name)
-        if known is None or known.closed_at is not None:
+        head = context.repository.resolve(f"{DRAFTS}{asked.name}")
+        if head is None:
             raise  # main holds it
-        found = known
+        # Saved before, by a try that did not live to see the review.
+        found = save.reviewed(desk(context), asked.name, head)
     return found.draft_id, found.iteration
 
 
