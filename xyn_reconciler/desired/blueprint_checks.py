@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from xyn_reconciler.desired.complaints import Place, Report, shown
+from xyn_reconciler.desired.complaints import Report, shown
 from xyn_reconciler.desired.expression import (
     EVENT_FIELDS,
     NODE_FIELDS,
@@ -21,6 +21,7 @@ from xyn_reconciler.desired.expression import (
     findings,
 )
 from xyn_reconciler.desired.fits import misfits
+from xyn_reconciler.desired.place import Place
 from xyn_reconciler.desired.source import JSON
 from xyn_reconciler.desired.step_order import Order, Ordered, order
 from xyn_reconciler.desired.wording import did_you_mean, quoted

@@ -8,10 +8,16 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from xyn_reconciler.desired.blueprint_checks import find_secret_refs
-from xyn_reconciler.desired.complaints import Place, Report
-from xyn_reconciler.desired.loaded import Kind, Reference, ReferenceKind, pointer
+from xyn_reconciler.desired.complaints import Report
+from xyn_reconciler.desired.layout import in_pack
+from xyn_reconciler.desired.loaded import START, Kind, Reference, ReferenceKind, pointer
+from xyn_reconciler.desired.place import Place
 from xyn_reconciler.desired.source import JSON
 from xyn_reconciler.desired.step_order import each_step
+from xyn_reconciler.model.pack import BODIES, CODE
+
+_NAMELESS: Final = ("principals", "prices", "test", "pack_settings")
+"""Kinds of documents that say no id of their own."""
 
 MakeReference = Callable[[ReferenceKind, str, Place], Reference]
 
@@ -25,22 +31,32 @@ def references(kind: Kind, report: Report, document: Mapping[str, Any]) -> Itera
     def make(what: ReferenceKind, name: str, place: Place) -> Reference:
         return Reference(what, name, *report.position(place), place)
 
-    if kind not in ("principals", "test"):
+    if kind not in _NAMELESS:
         key = ID_KEYS.get(kind, "id")
         yield make("self", document[key], (key,))
     match kind:
         case "blueprint":
-            for index, node in enumerate(document.get("nodes") or []):
-                yield make("node", node, ("nodes", index))
-            for place, step in each_step(document):
-                yield from _of_step(report, make, place, step)
+            yield from _of_blueprint(report, make, document)
         case "policy":
             yield from _of_policy(make, document)
         case "source":
             for index, secret in enumerate(document["verify"].get("secret_refs") or []):
                 yield make("secret", secret, ("verify", "secret_refs", index))
+        case "pack":
+            yield from _of_pack(report, make, document)
+        case "pack_settings":
+            yield from _of_pack_settings(report, make, document)
         case "test":
             yield make("blueprint", document["blueprint"], ("blueprint",))
+
+
+def _of_blueprint(
+    report: Report, make: MakeReference, document: Mapping[str, Any]
+) -> Iterator[Reference]:
+    for index, node in enumerate(document.get("nodes") or []):
+        yield make("node", node, ("nodes", index))
+    for place, step in each_step(document):
+        yield from _of_step(report, make, place, step)
 
 
 def _of_policy(make: MakeReference, document: Mapping[str, Any]) -> Iterator[Reference]:
@@ -68,14 +84,61 @@ def _of_step(
             at = report.position((*place, "action"))
             inner = dict(_positions(report, (*place, "with"), step["with"]))
             yield Reference("action", step["action"], *at, place, inner)
-            for here, secret in find_secret_refs(step["with"]):
-                yield make("secret", secret, (*place, "with", *here))
+            yield from _secrets(make, (*place, "with"), step["with"])
         case "agent_task":
-            yield make("provider", step["provider"], (*place, "provider"))
+            if "provider" in step:
+                yield make("provider", step["provider"], (*place, "provider"))
+            else:
+                yield make("alias", step["model"], (*place, "model"))
             if "prompt_file" in step:
                 yield make("prompt", step["prompt_file"], (*place, "prompt_file"))
         case "gate":
             yield from _of_approvals(make, place, step)
+
+
+def _of_pack(
+    report: Report, make: MakeReference, document: Mapping[str, Any]
+) -> Iterator[Reference]:
+    requires = document.get("requires") or {}
+    for index, secret in enumerate(requires.get("secrets") or []):
+        yield make("secret", secret, ("requires", "secrets", index))
+    folder = report.source.path.rpartition("/")[0]
+    if "xyn_core" in document:
+        yield make("core", document["xyn_core"], ("xyn_core",))
+    if document.get("attachment", "external") != "external":
+        yield make("file", f"{folder}/compose.yaml", ("attachment",))
+    for name, contract in (document.get("contracts") or {}).items():
+        yield make("file", f"{folder}/{contract['schema']}", ("contracts", name, "schema"))
+    for name, action in (document.get("actions") or {}).items():
+        yield make("provides", name, ("actions", name))
+        if CODE in action:
+            yield make("file", f"{folder}/{action[CODE]['file']}", ("actions", name, CODE, "file"))
+        for place, tool, given in _given(("actions", name), action):
+            inner = dict(_positions(report, place, given))
+            yield Reference("action", tool, *report.position(place), place, inner)
+            yield from _secrets(make, place, given)
+
+
+def _given(place: Place, action: Mapping[str, Any]) -> Iterator[tuple[Place, str, Any]]:
+    """What an action of a pack gives to Xyn's own: where it stands, to which, and what."""
+    for key, tool in BODIES.items():
+        if key in action:
+            yield (*place, key), tool, action[key]
+    for of, given in (action.get(CODE, {}).get("ask") or {}).items():
+        yield (*place, CODE, "ask", of), BODIES["request"], given
+
+
+def _of_pack_settings(
+    report: Report, make: MakeReference, document: Mapping[str, Any]
+) -> Iterator[Reference]:
+    inner = dict(_positions(report, (), dict(document)))
+    yield Reference("pack", in_pack(report.source.path)[0] or "", *START, (), inner)
+    yield from _secrets(make, (), dict(document))
+
+
+def _secrets(make: MakeReference, place: Place, value: JSON) -> Iterator[Reference]:
+    for here, secret in find_secret_refs(value):
+        yield make("secret", secret, (*place, *here))
 
 
 def _positions(

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, Union, get_args, get_origin
 from pydantic import Tag
 from pydantic_core import ErrorDetails
 
+from xyn_reconciler.desired.place import Place
 from xyn_reconciler.desired.source import JSON, Source, too_many
 from xyn_reconciler.desired.tree import MAX_PROBLEMS
 from xyn_reconciler.desired.wording import did_you_mean, quoted
@@ -23,9 +24,6 @@ from xyn_reconciler.model.document import Part
 from xyn_reconciler.model.errors import Problem
 from xyn_reconciler.model.source import SCHEMES
 from xyn_reconciler.model.token_patterns import find_token
-
-Place = tuple[str | int, ...]
-"""A location in the normalised document."""
 
 
 @dataclass(slots=True)

@@ -6,17 +6,19 @@ called and then by path, so that a renamed file is no removal and a renamed docu
 hides nothing. Opaque files are no documents: the text diff shows those.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from xyn_reconciler.desired.diff_blueprint import blueprint_changes
 from xyn_reconciler.desired.diff_documents import WEIGHTS, document_changes
+from xyn_reconciler.desired.diff_packs import KINDS as PACK_KINDS
+from xyn_reconciler.desired.diff_packs import pack_changes
 from xyn_reconciler.desired.diff_words import Change, Told, Weight
 from xyn_reconciler.desired.loaded import Loaded
 from xyn_reconciler.desired.state import DesiredState
 
-__all__ = ["Change", "Pair", "Weight", "diff", "pairs", "secrets"]
+__all__ = ["Change", "Pair", "Weight", "diff", "newly_named", "pairs", "secrets"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,8 @@ def _told(pair: Pair, after: DesiredState) -> Iterator[Told]:
     weight = WEIGHTS.get(pair.loaded.kind, "other")
     if new is None:
         yield f"{title(pair.loaded)} removed", weight, None
+        if pair.loaded.kind in PACK_KINDS:
+            yield from pack_changes(old, new, after)
         return
     if old is None:
         yield f"{title(new)} added", weight, None
@@ -100,6 +104,8 @@ def _told(pair: Pair, after: DesiredState) -> Iterator[Told]:
     yield from changes(old, new)
     if new.kind == "prompt" and old is not None and old.blob_id != new.blob_id:
         yield from _asked_by(new.path, after)
+    if new.kind in PACK_KINDS:
+        yield from pack_changes(old, new, after)
     known = set[str]() if old is None else secrets(old)
     for secret in sorted(secrets(new) - known):
         yield f"references secret {secret}", "secret_added", secret
@@ -107,8 +113,12 @@ def _told(pair: Pair, after: DesiredState) -> Iterator[Told]:
 
 def title(loaded: Loaded) -> str:
     """What a document is called: ``blueprint bp.x``."""
-    if loaded.kind == "principals":
-        return "principals"
+    if loaded.kind in ("principals", "known_hosts"):
+        return loaded.kind
+    if loaded.kind == "pack_settings":
+        return f"settings of pack {loaded.document_id}"
+    if loaded.kind == "pack_file":
+        return f"file {loaded.path}"
     if loaded.kind == "policy" and loaded.document is not None:
         return f"policy {loaded.document['name']}"
     return f"{loaded.kind} {loaded.document_id}"
@@ -122,6 +132,14 @@ def _asked_by(path: str, after: DesiredState) -> Iterator[Told]:
     )
     if asking:
         yield f"asked by {', '.join(asking)}", "other", None
+
+
+def newly_named(before: Iterable[Loaded], after: Iterable[Loaded]) -> set[str]:
+    """Give the secrets that documents reference and, of the same id, did not before."""
+    known = {(each.document_id, name) for each in before for name in secrets(each)}
+    return {
+        name for each in after for name in secrets(each) if (each.document_id, name) not in known
+    }
 
 
 def secrets(loaded: Loaded) -> set[str]:

@@ -71,11 +71,11 @@ def hosts(loaded: Loaded) -> set[str]:
     One that is known only in a run is given as the template that it is written as.
     """
     document: Mapping[str, Any] = loaded.document
-    found = set(_addresses(document.get("vars")))
+    found = set(addresses(document.get("vars")))
     for _, step in each_step(document):
         given = step.get("with")
         if isinstance(given, dict):
-            found |= {*_addresses(given)}
+            found |= {*addresses(given)}
             found |= {text for key in ("host", "url") if (text := _named(key, given.get(key)))}
     return found
 
@@ -87,12 +87,13 @@ def _named(key: str, value: object) -> str | None:
     return value
 
 
-def _addresses(value: object) -> Iterator[str]:
+def addresses(value: object) -> Iterator[str]:
+    """Give the hosts of all URLs in a value."""
     if isinstance(value, dict):
         for inner in value.values():
-            yield from _addresses(inner)
+            yield from addresses(inner)
     elif isinstance(value, list):
         for inner in value:
-            yield from _addresses(inner)
+            yield from addresses(inner)
     elif isinstance(value, str) and (found := _HOST.match(value)) is not None:
         yield found[1]

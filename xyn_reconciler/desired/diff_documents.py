@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from xyn_reconciler.desired.diff_words import Told, Weight, compare_fields
+from xyn_reconciler.desired.diff_words import Told, Weight, compare, compare_fields
 from xyn_reconciler.desired.loaded import Kind, Loaded
 from xyn_reconciler.model.document import Part
 from xyn_reconciler.model.node import Node
@@ -14,6 +14,7 @@ from xyn_reconciler.model.policy import (
     TreasuryPolicy,
     TreasuryRule,
 )
+from xyn_reconciler.model.prices import Prices
 from xyn_reconciler.model.principals import PrincipalEntry, Principals
 from xyn_reconciler.model.source import Source
 from xyn_reconciler.model.test_file import TestFile
@@ -24,12 +25,17 @@ WEIGHTS: Final[Mapping[Kind, Weight]] = {
     "node": "node_changed",
     "source": "source_changed",
     "pack": "pack_changed",
+    "pack_settings": "pack_changed",
+    "pack_file": "pack_changed",
+    "known_hosts": "node_changed",
     "prompt": "action_changed",
+    "secret": "secret_added",
 }
 """What a change weighs by the kind of document alone."""
 
 _MODELS: Final[Mapping[Kind, type[Part]]] = {
     "node": Node,
+    "prices": Prices,
     "pack": Pack,
     "source": Source,
     "test": TestFile,
@@ -42,6 +48,10 @@ def document_changes(old: Loaded | None, new: Loaded) -> Iterator[Told]:
         "policy": _policy,
         "principals": _principals,
         "prompt": _prompt,
+        "pack_file": _prompt,
+        "pack_settings": _settings,
+        "known_hosts": _known_hosts,
+        "secret": _secret,
     }
     before = None if old is None else old.document
     weight = WEIGHTS.get(new.kind, "other")
@@ -55,9 +65,34 @@ def document_changes(old: Loaded | None, new: Loaded) -> Iterator[Told]:
             yield words, weight, name
 
 
+def _settings(old: Any, new: Any) -> Iterator[str]:  # noqa: ANN401 - documents
+    if old is None:
+        return
+    for key in (*old, *(key for key in new if key not in old)):
+        yield from compare(old.get(key), new.get(key), key)
+
+
+def _known_hosts(old: Any, new: Any) -> Iterator[str]:  # noqa: ANN401 - documents
+    before = [] if old is None else _lines(old["text"])
+    after = _lines(new["text"])
+    for verb, lines, other in (("trusts", after, before), ("no longer trusts", before, after)):
+        different = [line.split()[0][:60] for line in lines if line not in other]
+        if different:
+            yield f"{verb} another key of {', '.join(different[:10])}"
+
+
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip() and line.strip()[0] != "#"]
+
+
 def _prompt(old: Any, new: Any) -> Iterator[str]:  # noqa: ANN401 - documents
     if old is not None and old != new:
         yield "text changed"
+
+
+def _secret(old: Any, new: Any) -> Iterator[str]:  # noqa: ANN401 - documents
+    if old is not None and old != new:
+        yield "encrypted anew: its value, or who can open it, is another"
 
 
 # ── Policies ─────────────────────────────────────────────────────────────────────────────────────

@@ -91,12 +91,16 @@ def label(step: Step) -> str:
     return f"gate {step.id}" if isinstance(step, Gate) else f"step {step.id}"
 
 
+def _model(step: AgentTask) -> str:
+    return step.model if step.provider is None else f"{step.provider} {step.model}"
+
+
 def _added(step: Step) -> Told:
     match step:
         case ActionTask():
             return f"step {step.id} added: {step.action}", "action_added", step.action
         case AgentTask():
-            words = f"step {step.id} added: asks {step.provider} {step.model}"
+            words = f"step {step.id} added: asks {_model(step)}"
             return words, "action_changed", None
         case Gate():
             asked = _who(step)
@@ -207,7 +211,7 @@ def _does(step: Step) -> str | None:
         case ActionTask():
             return step.action
         case AgentTask():
-            return step.provider
+            return step.provider or step.model
     return None
 
 

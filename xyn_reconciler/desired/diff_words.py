@@ -117,10 +117,10 @@ def shown(value: object) -> str | None:
 
 
 def _json(value: object) -> object:
-    """A part as JSON of what it states beyond its defaults."""
+    """A part, or a list of parts, as JSON of what it states beyond its defaults."""
     if isinstance(value, Part):
         return value.model_dump(by_alias=True, exclude_defaults=True)
-    return value
+    return list(map(_json, value)) if isinstance(value, list) else value
 
 
 def _is_json(text: str) -> bool:

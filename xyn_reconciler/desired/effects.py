@@ -13,6 +13,8 @@ from typing import Any, Generic, TypeVar
 
 from xyn_reconciler.desired.diff import Pair, diff, pairs, secrets
 from xyn_reconciler.desired.diff_blueprint import actions, hosts
+from xyn_reconciler.desired.diff_packs import KINDS as PACK_KINDS
+from xyn_reconciler.desired.diff_packs import pack_hosts
 from xyn_reconciler.desired.diff_triggers import trigger_words
 from xyn_reconciler.desired.diff_words import Change
 from xyn_reconciler.desired.loaded import Loaded
@@ -187,14 +189,14 @@ def _with_times(document_id: str, schedule: Schedule, next_times: NextTimes) -> 
 
 # ── What blueprints reach ────────────────────────────────────────────────────────────────────────
 
-_WITH_HOSTS = ("blueprint", "node")
+_WITH_HOSTS = ("blueprint", "node", *PACK_KINDS)
 
 
 def _hosts(loaded: Loaded) -> set[str]:
     """Hosts that a blueprint names; of a node, what it may reach beyond the public network."""
     if loaded.kind == "node":
         return {*((loaded.document.get("egress") or {}).get("allow") or [])}
-    return hosts(loaded)
+    return pack_hosts(loaded) if loaded.kind in PACK_KINDS else hosts(loaded)
 
 
 def _gates(loaded: Loaded) -> set[str]:

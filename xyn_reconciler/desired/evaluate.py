@@ -6,6 +6,7 @@ over a list. Every operand and every result is measured and the work is counted,
 evaluation ends soon or fails with a code, whatever the data is.
 """
 
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
@@ -122,7 +123,8 @@ class Evaluator:
             piece = node.data
         else:
             piece = text(self._operand(node))
-            if self.escape is not None and not _quotes(node):
+            # What is quoted for a shell already is; no other escape is done by a filter.
+            if self.escape is not None and not (self.escape is shlex.quote and _quotes(node)):
                 piece = self.escape(piece)
         self.budget.spend(len(piece))
         return piece

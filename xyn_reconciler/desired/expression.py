@@ -79,8 +79,8 @@ class Template:
     ) -> JSON:
         """The value within ``scope``; raises :class:`ExpressionError` and nothing else.
 
-        ``escape`` is applied to each interpolated text that is not already ``| quote``
-        (``shlex.quote`` for a command line); with it the result is a string always.
+        ``escape`` is applied to each interpolated text, ``shlex.quote`` (for a command line)
+        to those that are not already ``| quote``; with it the result is a string always.
         """
         evaluator = Evaluator(scope, budget or Budget(), escape)
         try:

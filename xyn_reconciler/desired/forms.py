@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from xyn_reconciler.desired.complaints import Place
+from xyn_reconciler.desired.place import Place
 from xyn_reconciler.desired.source import JSON
 
 MAX_CANDIDATES: Final = 30

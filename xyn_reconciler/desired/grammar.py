@@ -131,9 +131,9 @@ class _Reader(Environment):
             yield start, kind, raw
 
     def _refuse(self, start: int, kind: str, raw: str) -> None:
-        if kind in ("comment_begin", "raw_begin") or (kind == "block_begin" and not self.prompt):
+        if kind == "comment_begin" or (kind in ("block_begin", "raw_begin") and not self.prompt):
             allowed = (
-                "if and for are a prompt's only blocks"
+                "if, for and raw are a prompt's only blocks"
                 if self.prompt
                 else "only {{ … }} is read here"
             )

@@ -8,14 +8,18 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from xyn_reconciler.desired.blueprint_checks import check_blueprint, check_text, check_values
-from xyn_reconciler.desired.complaints import Place, Report
+from xyn_reconciler.desired.complaints import Report
 from xyn_reconciler.desired.expression import EVENT_FIELDS, Known
 from xyn_reconciler.desired.literal_secrets import find_named, find_tokens
 from xyn_reconciler.desired.loaded import Kind
+from xyn_reconciler.desired.pack_document import check_pack, check_pack_settings
+from xyn_reconciler.desired.place import Place
 from xyn_reconciler.desired.source import JSON
 from xyn_reconciler.desired.step_order import each_step
 from xyn_reconciler.desired.wording import quoted
 from xyn_reconciler.model.document import reserved
+from xyn_reconciler.model.node import KNOWN_PROVIDERS
+from xyn_reconciler.model.pack import BODIES, CODE
 
 
 def _check_node(report: Report, document: Mapping[str, Any]) -> None:
@@ -25,23 +29,30 @@ def _check_node(report: Report, document: Mapping[str, Any]) -> None:
         report.problem(
             ("id",), "bad_id", f"a node's file has its name: this one is called {quoted(stem)}"
         )
-
-
-def _check_pack(report: Report, document: Mapping[str, Any]) -> None:
-    folder = report.source.path.split("/")[1]
-    if isinstance(document.get("id"), str) and document["id"] != folder:
-        report.problem(
-            ("id",), "bad_id", f"a pack has its folder's name: this one is called {quoted(folder)}"
-        )
-    actions = document.get("actions")
-    for action in actions if isinstance(actions, dict) else {}:
-        if not action.startswith(f"{folder}."):
+    providers = document.get("providers")
+    for provider, settings in (providers if isinstance(providers, dict) else {}).items():
+        lacking = {"kind", "base_url"} - set(settings if isinstance(settings, dict) else ())
+        if provider not in KNOWN_PROVIDERS and lacking:
             report.problem(
-                ("actions", action),
-                "bad_id",
-                f"names of this pack's actions begin with {quoted(folder + '.')}",
-                at_key=True,
+                ("providers", provider),
+                "missing_key",
+                f"a provider of another name needs {' and '.join(sorted(lacking))}:"
+                " whose API it speaks, and where",
             )
+
+
+def _check_prices(report: Report, document: Mapping[str, Any]) -> None:
+    seen: set[tuple[object, ...]] = set()
+    entries = document.get("prices")
+    for index, entry in enumerate(entries if isinstance(entries, list) else []):
+        if not isinstance(entry, dict):
+            continue
+        which = tuple(str(entry.get(key)) for key in ("provider", "model", "since"))
+        if which in seen:
+            report.problem(
+                ("prices", index), "duplicate_id", "this model has a price since that day already"
+            )
+        seen.add(which)
 
 
 _DELIVERY_ROOTS: Final = {"headers": None, "body": None, "source": ("id",)}
@@ -95,8 +106,10 @@ def _check_test(report: Report, document: Mapping[str, Any]) -> None:
 CHECKS: Final[Mapping[Kind, Callable[[Report, Mapping[str, Any]], None]]] = {
     "blueprint": check_blueprint,
     "node": _check_node,
-    "pack": _check_pack,
+    "pack": check_pack,
+    "pack_settings": check_pack_settings,
     "policy": _check_policy,
+    "prices": _check_prices,
     "principals": _check_principals,
     "source": _check_source,
     "test": _check_test,
@@ -120,9 +133,8 @@ def check_secrets(report: Report, kind: Kind, written: JSON, document: Mapping[s
             offset=offset,
         )
     report.problems.extend(p for p in unmapped.problems if p not in report.problems)
-    if kind != "blueprint":
-        return
-    for place in _given_to_actions(document):
+    named = _NAMED_SECRETS.get(kind)
+    for place in named(document) if named is not None else ():
         if report.written(place) not in found:
             report.problem(
                 place, "literal_secret", f"{quoted(str(place[-1]))} is a secret: {_BY_REFERENCE}"
@@ -134,3 +146,21 @@ def _given_to_actions(document: Mapping[str, Any]) -> Iterator[Place]:
     for place, step in each_step(document):
         for key in ("with", "set"):
             yield from find_named(step.get(key), (*place, key))
+
+
+def _given_to_tools(document: Mapping[str, Any]) -> Iterator[Place]:
+    actions = document.get("actions")
+    for name, action in actions.items() if isinstance(actions, dict) else ():
+        for key in BODIES if isinstance(action, dict) else ():
+            yield from find_named(action.get(key), ("actions", name, key))
+        code = action.get(CODE) if isinstance(action, dict) else None
+        if isinstance(code, dict):
+            yield from find_named(code.get("ask"), ("actions", name, CODE, "ask"))
+
+
+_NAMED_SECRETS: Final[Mapping[Kind, Callable[[Mapping[str, Any]], Iterator[Place]]]] = {
+    "blueprint": _given_to_actions,
+    "pack": _given_to_tools,
+    "pack_settings": lambda document: find_named(dict(document)),
+}
+"""Where a plain value under a name such as ``password`` is a secret."""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from xyn_reconciler.desired.complaints import Place
+from xyn_reconciler.desired.place import Place
 from xyn_reconciler.desired.source import JSON
 from xyn_reconciler.model.token_patterns import find_token
 

@@ -17,15 +17,20 @@ from xyn_reconciler.desired.collect import ID_KEYS, references
 from xyn_reconciler.desired.complaints import Report, complain
 from xyn_reconciler.desired.forms import Normal, normal_blueprint
 from xyn_reconciler.desired.kind_checks import CHECKS, check_secrets
-from xyn_reconciler.desired.layout import kind_of, stray
+from xyn_reconciler.desired.known_hosts import load_known_hosts
+from xyn_reconciler.desired.layout import in_pack, kind_of, stray
 from xyn_reconciler.desired.loaded import Kind, Loaded, Reference
+from xyn_reconciler.desired.pack_document import check_place
+from xyn_reconciler.desired.pack_files import load_pack_file
 from xyn_reconciler.desired.prompt import load_prompt
+from xyn_reconciler.desired.secret_file import load_secret
 from xyn_reconciler.desired.source import JSON, Source, parse
 from xyn_reconciler.model.blueprint import Blueprint
 from xyn_reconciler.model.errors import Problem
 from xyn_reconciler.model.node import Node
-from xyn_reconciler.model.pack import Pack
+from xyn_reconciler.model.pack import Pack, PackSettings
 from xyn_reconciler.model.policy import Policy
+from xyn_reconciler.model.prices import Prices
 from xyn_reconciler.model.principals import Principals
 from xyn_reconciler.model.source import Source as WebhookSource
 from xyn_reconciler.model.test_file import TestFile
@@ -36,12 +41,22 @@ MODELS: Final[Mapping[Kind, Any]] = {
     "blueprint": Blueprint,
     "node": Node,
     "pack": Pack,
+    "pack_settings": PackSettings,
     "policy": Policy,
+    "prices": Prices,
     "principals": Principals,
     "source": WebhookSource,
     "test": TestFile,
 }
 """The model, or union of models, of each kind of document."""
+
+_TEXTS: Final[Mapping[Kind, Callable[[str, str, bytes], Loaded]]] = {
+    "prompt": load_prompt,
+    "pack_file": load_pack_file,
+    "known_hosts": load_known_hosts,
+    "secret": load_secret,
+}
+"""Files whose document is their text."""
 
 _ADAPTERS: Final[Mapping[Kind, TypeAdapter[Any]]] = {
     kind: TypeAdapter(model) for kind, model in MODELS.items()
@@ -55,8 +70,8 @@ def load(path: str, blob_id: str, data: bytes) -> Loaded:
         why = stray(path)
         remarks = () if why is None else (Problem(path, 1, 1, "stray_file", why),)
         return Loaded(path, blob_id, kind, path, None, remarks=remarks)
-    if kind == "prompt":
-        return load_prompt(path, blob_id, data)
+    if kind in _TEXTS:
+        return _TEXTS[kind](path, blob_id, data)
     source, problems = parse(path, data)
     if source is None:
         return Loaded(path, blob_id, kind, path, None, tuple(problems))
@@ -87,6 +102,7 @@ def _check(report: Report, kind: Kind, written: JSON, normal: Normal) -> None:
     else:
         complain(report, MODELS[kind], _errors(kind, normal.document))
         CHECKS[kind](report, normal.document)
+        check_place(report, kind, normal.document)
         check_secrets(report, kind, written, normal.document)
 
 
@@ -99,10 +115,12 @@ def _errors(kind: Kind, document: JSON) -> list[ErrorDetails]:
 
 
 def _identity(kind: Kind, path: str, document: Mapping[str, Any]) -> str:
-    if kind == "principals":
-        return "principals"
+    if kind in ("principals", "prices"):
+        return kind
     if kind == "test":
         return path
+    if kind == "pack_settings":
+        return in_pack(path)[0] or path
     return str(document[ID_KEYS.get(kind, "id")])
 
 

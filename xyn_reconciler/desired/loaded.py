@@ -8,14 +8,41 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from xyn_reconciler.desired.complaints import Place
+from xyn_reconciler.desired.place import Place
 from xyn_reconciler.model.errors import Problem
 
 Kind = Literal[
-    "blueprint", "node", "policy", "source", "principals", "pack", "prompt", "test", "other"
+    "blueprint",
+    "node",
+    "policy",
+    "source",
+    "principals",
+    "prices",
+    "pack",
+    "pack_settings",
+    "pack_file",
+    "prompt",
+    "test",
+    "known_hosts",
+    "secret",
+    "other",
 ]
 ReferenceKind = Literal[
-    "self", "action", "provider", "prompt", "node", "subject", "secret", "blueprint", "rule"
+    "self",
+    "action",
+    "provider",
+    "alias",
+    "prompt",
+    "node",
+    "subject",
+    "secret",
+    "blueprint",
+    "rule",
+    "pack",
+    "example",
+    "provides",
+    "file",
+    "core",
 ]
 
 START: Final = (1, 1)
@@ -30,9 +57,10 @@ class Reference:
     line: int
     column: int
     place: Place = ()
-    """Where it stands in the normalised document; of an action: its step."""
+    """Where it stands in the normalised document; of an action: its step, or its adapter."""
     inner: Mapping[str, tuple[int, int, int, int]] = field(default_factory=dict)
-    """Of an action: line and column of each value below ``with``, then of its key, by pointer."""
+    """Of an action and of a pack's settings: line and column of each value below what it is
+    given, then of its key, by pointer."""
 
     def to_json(self) -> list[Any]:
         given = [self.kind, self.name, self.line, self.column, list(self.place)]
@@ -58,7 +86,7 @@ class Loaded:
     blob_id: str
     kind: Kind
     document_id: str
-    """Unique among files of its kind; of prompts and tests the path."""
+    """Unique among files of its kind; the path of prompts, tests and a pack's plain files."""
     document: Any
     problems: tuple[Problem, ...] = ()
     remarks: tuple[Problem, ...] = ()

@@ -17,8 +17,8 @@ from xyn_reconciler.desired.expression import (
 )
 from xyn_reconciler.desired.loaded import Loaded
 from xyn_reconciler.desired.source import MAX_BYTES
+from xyn_reconciler.desired.text_file import position, read_text, tokens_in
 from xyn_reconciler.model.errors import Problem
-from xyn_reconciler.model.token_patterns import find_token
 
 
 class _Anything(Collection[str]):
@@ -52,25 +52,14 @@ _SOMEWHERE: Final = Known(
 
 def load_prompt(path: str, blob_id: str, data: bytes) -> Loaded:
     """Read a prompt; its document is ``{"text": ...}``."""
-    if len(data) > MAX_BYTES:
-        problem = Problem(path, 1, 1, "too_large", f"a file here has at most {MAX_BYTES:,} bytes")
-        return Loaded(path, blob_id, "prompt", path, None, (problem,))
-    try:
-        text = data.decode().removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        before = data[: error.start].decode()
-        problem = Problem(
-            path, *position(before, len(before)), "not_utf8", "save the file as UTF-8"
-        )
-        return Loaded(path, blob_id, "prompt", path, None, (problem,))
+    text, problems = read_text(path, data, MAX_BYTES)
+    if text is None:
+        return Loaded(path, blob_id, "prompt", path, None, tuple(problems))
     problems = [
         Problem(path, *position(text, finding.offset), finding.code, finding.message)
         for finding in check_prompt(text, _SOMEWHERE)
     ]
-    if (found := find_token(text)) is not None:
-        name, offset = found
-        message = f"this looks like {name}: take it out, and revoke it"
-        problems.append(Problem(path, *position(text, offset), "literal_secret", message))
+    problems += tokens_in(path, text)
     document = None if problems else {"text": text}
     return Loaded(path, blob_id, "prompt", path, document, tuple(sorted(problems)))
 
@@ -78,8 +67,3 @@ def load_prompt(path: str, blob_id: str, data: bytes) -> Loaded:
 def check_prompt(text: str, known: Known) -> list[Finding]:
     """Give what is wrong with a prompt where ``known`` can be named."""
     return findings(text, known, "prompt")
-
-
-def position(text: str, offset: int) -> tuple[int, int]:
-    """Line and column, from 1, of a character."""
-    return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)

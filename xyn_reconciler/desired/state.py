@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from xyn_reconciler.desired.layout import folder_of
+from xyn_reconciler.desired.layout import folder_of, in_pack
 from xyn_reconciler.desired.loaded import Kind, Loaded
 
 MAIN_NODE = "node"
@@ -28,6 +28,8 @@ class DesiredState:
     """Folder -> how many documents stand in it."""
     few: Mapping[str, Loaded] = field(default_factory=dict)
     """Those that say what others may name, by path: nodes, packs and principals."""
+    by_pack: Mapping[str, Mapping[str, Loaded]] = field(default_factory=dict)
+    """Pack id -> the documents in its folder, by path."""
 
     @classmethod
     def of(cls, loaded: Iterable[Loaded]) -> Self:
@@ -38,7 +40,10 @@ class DesiredState:
         """Give the state with files added or replaced, and removed where None."""
         files, by_identity = dict(self.files), dict(self.by_identity)
         folders, few = dict(self.folders), dict(self.few)
+        in_packs: list[str] = []
         for path, loaded in changes:
+            if path.startswith("packs/"):
+                in_packs.append(path)
             old = files.pop(path, None)
             few.pop(path, None)
             folder = folder_of(path)
@@ -53,7 +58,8 @@ class DesiredState:
             by_identity[key] = tuple(sorted({*by_identity.get(key, ()), path}))
             if loaded.kind in ("node", "pack", "principals"):
                 few[path] = loaded
-        return type(self)(files, by_identity, folders, few)
+        by_pack = _by_pack(self.by_pack, in_packs, files)
+        return type(self)(files, by_identity, folders, few, by_pack)
 
     def find(self, kind: Kind, document_id: str) -> Loaded | None:
         """The document of that name, by its first path."""
@@ -87,6 +93,26 @@ class DesiredState:
         for each in self.few.values():
             if each.kind == kind and each.document is not None:
                 yield each.document
+
+
+def _by_pack(
+    before: Mapping[str, Mapping[str, Loaded]], changed: Iterable[str], files: Mapping[str, Loaded]
+) -> Mapping[str, Mapping[str, Loaded]]:
+    touched: dict[str, list[str]] = {}
+    for path in changed:
+        pack = in_pack(path)[0]
+        if pack is not None:
+            touched.setdefault(pack, []).append(path)
+    after = dict(before)
+    for pack, paths in touched.items():
+        inside = dict(after.pop(pack, {}))
+        for path in paths:
+            inside.pop(path, None)
+            if path in files:
+                inside[path] = files[path]
+        if inside:
+            after[pack] = inside
+    return after
 
 
 def is_main_node(path: str) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from xyn_reconciler.desired.complaints import Place
+from xyn_reconciler.desired.place import Place
 
 
 @dataclass(frozen=True, slots=True)

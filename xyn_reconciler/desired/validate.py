@@ -16,12 +16,22 @@ from xyn_reconciler.desired.fits import misfits
 from xyn_reconciler.desired.layout import MAX_IN_FOLDER, folder_of
 from xyn_reconciler.desired.load import kind_of, load
 from xyn_reconciler.desired.loaded import START, Loaded, Reference, ReferenceKind, pointer
-from xyn_reconciler.desired.prompt import check_prompt, position
+from xyn_reconciler.desired.pack_checks import (
+    definition_of,
+    pack_problems,
+    pack_remarks,
+    touched_packs,
+)
+from xyn_reconciler.desired.pack_lint import lint, migration_problems
+from xyn_reconciler.desired.packs import spec_of, with_packs
+from xyn_reconciler.desired.prompt import check_prompt
 from xyn_reconciler.desired.state import DesiredState
 from xyn_reconciler.desired.step_order import order
+from xyn_reconciler.desired.text_file import position
 from xyn_reconciler.desired.wording import did_you_mean, quoted
 from xyn_reconciler.model.capability import Catalogue
 from xyn_reconciler.model.errors import Problem
+from xyn_reconciler.model.routing import enabled, target
 
 __all__ = ["DesiredState", "Findings", "NotRunnable", "check", "not_runnable", "validate_paths"]
 
@@ -80,6 +90,10 @@ def check(
             remarks += load(path, "", b"").remarks  # its name alone is judged
     for loaded in _dependents(state, paths):
         problems += checker.problems(loaded)
+    for pack in touched_packs(paths):
+        problems += pack_problems(state, pack, catalogue, whole=whole)
+        problems += migration_problems(state, pack)
+        remarks += [*pack_remarks(state, pack), *lint(state, pack)]
     remarks += _crowded(state, paths)
     return Findings(tuple(sorted(set(problems))), tuple(sorted(set(remarks))))
 
@@ -93,7 +107,7 @@ def _dependents(state: DesiredState, changed: Collection[str]) -> Iterator[Loade
             case "pack":
                 kinds.add("action")
             case "node":
-                kinds.add("provider")
+                kinds |= {"provider", "alias"}
     if not kinds and not prompts:
         return
     for path, loaded in state.files.items():
@@ -125,10 +139,19 @@ class _Step:
 
     @property
     def document(self) -> Mapping[str, Any]:
-        step: Mapping[str, Any] = self.loaded.document[self.reference.place[0]][
-            self.reference.place[1]
-        ]
+        part, index, *_ = self.reference.place
+        step: Mapping[str, Any] = self.loaded.document[part][index]
         return step
+
+    @property
+    def given(self) -> Any:  # noqa: ANN401 - JSON
+        """What the action is given: a step says ``with``, a pack all of it."""
+        if self.loaded.kind == "blueprint":
+            return self.document["with"]
+        found = self.loaded.document
+        for part in self.reference.place:
+            found = found[part]
+        return found
 
 
 class _Checker:
@@ -136,16 +159,15 @@ class _Checker:
 
     def __init__(self, state: DesiredState, catalogue: Catalogue, *, whole: bool) -> None:
         self.state = state
-        self.catalogue = catalogue
+        self.catalogue = with_packs(catalogue, state.packs())
         self.whole = whole
-        self.pack_actions = {
-            name: action
-            for pack in state.packs()
-            for name, action in (pack.get("actions") or {}).items()
-        }
         self.providers = {
             *catalogue.providers,
             *(name for node in state.nodes() for name in node.get("providers") or {}),
+        }
+        self.aliases = {
+            *catalogue.aliases,
+            *(name for node in state.nodes() for name in node.get("aliases") or {}),
         }
 
     def problems(self, loaded: Loaded) -> Iterator[Problem]:
@@ -160,6 +182,13 @@ class _Checker:
                         hint = did_you_mean(reference.name, self.providers)
                         message = f"no provider {quoted(reference.name)}{hint}"
                         yield _at(loaded, reference, "unknown_provider", message)
+                case "alias" if reference.name not in self.aliases:
+                    known = ", ".join(sorted(self.aliases))
+                    message = (
+                        f"an agent_task needs a provider, or a model that is an alias ({known});"
+                        f" {quoted(reference.name)} is none"
+                    )
+                    yield _at(loaded, reference, "unknown_alias", message)
                 case "prompt":
                     yield from self._prompt(_Step(loaded, reference))
 
@@ -179,8 +208,13 @@ class _Checker:
                 case "action" if self._known_only(reference.name):
                     message = f"{reference.name} is not installed here: no run gets past this step"
                     yield _at(loaded, reference, "not_runnable", message)
-                case "provider" if self.whole and self._known_off(loaded, reference.name):
-                    message = f"{reference.name} is not enabled: set enabled: true in node.yaml"
+                case "provider" | "alias" if self.whole and self._known_off(loaded, reference):
+                    what = (
+                        "set enabled: true"
+                        if reference.kind == "provider"
+                        else f"give aliases: {{{reference.name}: ...}} with an enabled provider"
+                    )
+                    message = f"{reference.name} is not enabled: {what} in node.yaml"
                     yield _at(loaded, reference, "not_runnable", message)
 
     def _duplicate(self, loaded: Loaded) -> Iterator[Problem]:
@@ -197,24 +231,25 @@ class _Checker:
 
     def _known_only(self, action: str) -> bool:
         spec = self.catalogue.actions.get(action)
-        return action in self.pack_actions if spec is None else not spec.installed
+        return spec is not None and not spec.installed
+
+    def _unread(self, pack: str) -> bool:
+        """Whether there is a pack of that name that has problems."""
+        loaded = definition_of(self.state.by_pack.get(pack, {}))
+        return loaded is not None and loaded.document is None
 
     def _action(self, step: _Step) -> Iterator[Problem]:
         name = step.reference.name
         spec = self.catalogue.actions.get(name)
-        if spec is None and name not in self.pack_actions:
+        if spec is None:
             if not self.whole and not name.startswith(_families(self.catalogue)):
                 return  # of a pack that stands elsewhere
-            known = (*self.catalogue.actions, *self.pack_actions)
-            message = f"no action {quoted(name)}{did_you_mean(name, known)}"
+            if self._unread(name.partition(".")[0]):
+                return  # its own problems are told at itself
+            message = f"no action {quoted(name)}{did_you_mean(name, self.catalogue.actions)}"
             yield _at(step.loaded, step.reference, "unknown_action", message)
             return
-        schema = (
-            spec.input_schema if spec is not None else self.pack_actions[name].get("input_schema")
-        )
-        if not schema:
-            return
-        for misfit in misfits(schema, step.document["with"]):
+        for misfit in misfits(spec.input_schema, step.given) if spec.input_schema else ():
             line, column = _inner(step.reference, misfit.place, at_key=misfit.code == "unknown_key")
             named = f"{pointer(misfit.place)[1:]} of {name}" if misfit.names_value else name
             message = f"{named} {misfit.message}"
@@ -263,11 +298,19 @@ class _Checker:
             hint = did_you_mean(reference.name, known)
             message = f"nobody in principals.yaml is {quoted(reference.name)}{hint}"
             yield _at(loaded, reference, "unknown_subject", message)
+        for entry in entries if "from_any_of" in reference.place else ():
+            kind = entry.get("kind", "person")
+            if reference.name == f"principal:{entry['id']}" and kind != "person":
+                message = f"{entry['id']} is of kind {kind}: only a person's yes counts"
+                yield _at(loaded, reference, "not_a_person", message)
 
-    def _known_off(self, loaded: Loaded, provider: str) -> bool:
-        """Whether no node on which its triggers are live has the provider switched on."""
-        if provider not in self.providers:
+    def _known_off(self, loaded: Loaded, reference: Reference) -> bool:
+        """Whether no node on which its triggers are live can ask what a step asks."""
+        known = self.providers if reference.kind == "provider" else self.aliases
+        if reference.name not in known:
             return False
+        if reference.kind == "alias" and not self._any_model():
+            return False  # Where no model is asked at all, what needs one waits by intent.
         named = loaded.document.get("nodes")
         main = self.state.main_node()
         live = [
@@ -279,7 +322,12 @@ class _Checker:
                 else main is not None and main.document is node
             )
         ]
-        return not any(provider_enabled(node, provider) for node in live)
+        return not any(_off(node, _Step(loaded, reference).document) is None for node in live)
+
+    def _any_model(self) -> bool:
+        """Whether a node may ask anybody at all."""
+        nodes = (node.get("providers") or {} for node in self.state.nodes())
+        return any(enabled(providers, name) for providers in nodes for name in providers)
 
 
 def _names(named: Iterable[str], node: Mapping[str, Any]) -> bool:
@@ -287,10 +335,17 @@ def _names(named: Iterable[str], node: Mapping[str, Any]) -> bool:
     return any(name == node["id"] or name in labels for name in named)
 
 
-def provider_enabled(node_settings: Mapping[str, Any], provider: str) -> bool:
-    """Whether a node's definition switches a provider on."""
-    settings = (node_settings.get("providers") or {}).get(provider) or {}
-    return bool(settings.get("enabled"))
+def _off(node: Mapping[str, Any], step: Mapping[str, Any]) -> str | None:
+    """Say why a node, by its definition or its settings, cannot ask what a step asks."""
+    found = target(node.get("models") or node, step.get("provider"), step["model"])
+    if found is None:
+        return f"the alias {step['model']} means nothing on this node: in its file set aliases"
+    if enabled(node.get("providers") or {}, found.provider):
+        return None
+    return (
+        f"provider {found.provider} is not enabled on this node: in its file set"
+        f" providers: {{{found.provider}: {{enabled: true}}}}"
+    )
 
 
 def not_runnable(
@@ -302,32 +357,31 @@ def not_runnable(
         return None
     actions = sorted(
         {
-            reference.name
-            for reference in loaded.named("action")
-            if not _installed(catalogue, reference.name)
+            each.name
+            for each in loaded.named("action")
+            if not _installed(state, catalogue, each.name)
         }
     )
-    providers = sorted(
-        {
-            reference.name
-            for reference in loaded.named("provider")
-            if not provider_enabled(node_settings, reference.name)
-        }
-    )
+    models = {
+        why
+        for reference in (*loaded.named("provider"), *loaded.named("alias"))
+        if (why := _off(node_settings, _Step(loaded, reference).document)) is not None
+    }
     sentences = [f"action {name} is not installed on this node" for name in actions]
-    sentences += [
-        f"provider {name} is not enabled on this node: in its file set"
-        f" providers: {{{name}: {{enabled: true}}}}"
-        for name in providers
-    ]
+    sentences += sorted(models)
     if not sentences:
         return None
     reason = "ActionNotInstalled" if actions else "ProviderNotEnabled"
     return NotRunnable(reason, "; ".join(sentences))
 
 
-def _installed(catalogue: Catalogue, action: str) -> bool:
+def _installed(state: DesiredState, catalogue: Catalogue, action: str) -> bool:
     spec = catalogue.actions.get(action)
+    if spec is None:
+        # Asked of every blueprint when a node's definition changes: one pack is looked at.
+        loaded = definition_of(state.by_pack.get(action.partition(".")[0], {}))
+        if loaded is not None and loaded.document is not None:
+            spec = spec_of(action, loaded.document, catalogue.actions)
     return spec is not None and spec.installed
 
 

@@ -7,12 +7,18 @@ _LONGEST_NAME = 64
 """Nobody mistypes a longer one, and comparing costs the product of both lengths."""
 
 
+def nearest(name: str, known: Collection[str]) -> str | None:
+    """Give the known name that was probably meant."""
+    if len(name) > _LONGEST_NAME:
+        return None
+    near = difflib.get_close_matches(name, [k for k in known if len(k) <= _LONGEST_NAME], n=1)
+    return near[0] if near else None
+
+
 def did_you_mean(name: str, known: Collection[str]) -> str:
     """`` (did you mean "x"?)`` for the nearest known name, else nothing; meant to be appended."""
-    if len(name) > _LONGEST_NAME:
-        return ""
-    near = difflib.get_close_matches(name, [k for k in known if len(k) <= _LONGEST_NAME], n=1)
-    return f' (did you mean "{near[0]}"?)' if near else ""
+    near = nearest(name, known)
+    return "" if near is None else f' (did you mean "{near}"?)'
 
 
 def quoted(name: str) -> str:

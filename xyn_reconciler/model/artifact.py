@@ -10,7 +10,9 @@ from typing import Any
 class Artifact:
     """What a run, a step or a person left; ``byte_length`` in bytes.
 
-    ``sha256`` in hex, ``None`` before the upload.
+    ``sha256`` in hex, ``None`` before the upload. ``retention`` names the class
+    that says how long the bytes stay (``retention`` in ``node.yaml``); else the
+    kind is the class. From ``deleted_at`` on they are no longer kept.
     """
 
     artifact_id: uuid.UUID
@@ -24,3 +26,5 @@ class Artifact:
     run_id: uuid.UUID | None = None
     step_id: uuid.UUID | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+    retention: str | None = None
+    deleted_at: dt.datetime | None = None

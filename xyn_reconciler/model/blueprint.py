@@ -255,13 +255,13 @@ class AgentTask(StepBase):
 
     kind: Literal["agent_task"]
     """Asks a model."""
-    provider: DocumentId
-    """A name under ``providers`` in node.yaml, never a key."""
+    provider: Maybe[DocumentId] = None
+    """A name under ``providers`` in node.yaml, never a key; absent: ``model`` is an alias."""
     model: Annotated[str, Field(min_length=1)]
-    """The provider's name of the model."""
+    """The provider's name of the model; or, without a provider, an alias such as ``fast``."""
     prompt_template: Maybe[Template] = None
     """What is asked."""
-    prompt_file: Maybe[Annotated[str, Field(pattern=r"^prompts/[^{}]+$")]] = None
+    prompt_file: Maybe[Annotated[str, Field(pattern=r"^(packs/[^/{}]+/)?prompts/[^{}]+$")]] = None
     """What is asked, in a file below ``prompts/`` that may use ``{% if %}`` and ``{% for %}``."""
     output_schema: Maybe[JsonSchema] = None
     """What the answer has to look like; any other answer is a failed attempt."""

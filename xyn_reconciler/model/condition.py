@@ -15,6 +15,9 @@ ConditionType = Literal[
     "EventsSetAside",
     "Following",
     "Mirrored",
+    "SecretsReadable",
+    "SecretCaught",
+    "AppsRunning",
 ]
 
 

@@ -129,6 +129,16 @@ class StepDto(_Dto):
     error: dict[str, Any] | None = None
 
 
+class LiveTextDto(_Dto):
+    """What one attempt of a step said last; ``start`` characters came before ``text``."""
+
+    attempt_id: uuid.UUID
+    item_index: int | None = None
+    number: int
+    start: int
+    text: str
+
+
 class ApprovalDto(_Dto):
     principal: str
     decision: Literal["approved", "rejected"]
@@ -218,6 +228,24 @@ class ArtifactDto(_Dto):
     sha256: str | None = None
     metadata: dict[str, Any] = Field(default_factory=dict)
     upload_url: str | None = None
+    deleted_at: Timestamp | None = None
+    """Since then its bytes are no longer kept (``retention`` in ``node.yaml``)."""
+
+
+ArtifactState = Literal["whole", "announced", "gone", "elsewhere", "missing", "damaged"]
+
+
+class ArtifactCheckDto(_Dto):
+    """Whether an artifact's bytes are there and its own.
+
+    ``announced``: they never came. ``gone``: ``retention`` took them. ``elsewhere``: at the
+    origin of this clone. ``missing`` and ``damaged`` are what should not be.
+    """
+
+    artifact_id: uuid.UUID
+    sha256: str | None = None
+    state: ArtifactState
+    message: str | None = None
 
 
 class ConditionDto(_Dto):

@@ -31,8 +31,8 @@ class Event:
     resource: dict[str, str] | None = None
     data: dict[str, Any] = field(default_factory=dict)
     source: str = "api"
-    """Who took it in: ``api``, ``cloudevents``, ``schedule``, ``xyn`` or the id of a webhook
-    source."""
+    """Who took it in: ``api``, ``cloudevents``, ``run`` (a step), ``schedule``, ``xyn`` or the id
+    of a webhook source."""
     delivery_id: str | None = None
     """The sender's own id of it (or an ``Idempotency-Key``); the same one of the same source is one
     delivery."""

@@ -136,10 +136,28 @@ class PlanNode(_Frozen):
     stage: str
     egress: tuple[str, ...] = ()
     providers: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    models: dict[str, Any] = Field(default_factory=dict)
+    """``aliases``, ``override``, ``fallback``, ``budgets`` of ``node.yaml``, where it has any."""
+    images: tuple[str, ...] = ()
+    """``containers.allow`` of ``node.yaml``."""
     vars: dict[str, Any] = Field(default_factory=dict)
     limits: dict[str, float] = Field(default_factory=dict)
     """``max_steps`` (count), ``run_timeout`` (seconds), ``artifact_max`` and ``artifact_quota``
     (bytes)."""
+
+
+class PlanPack(_Frozen):
+    """What the steps of a plan use of one pack, pinned with it."""
+
+    version: str
+    digest: str
+    """sha256 of the pack's content at that commit (``desired.packs``)."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """``settings.yaml`` with the defaults of the pack's schema."""
+    actions: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Action name -> its definition in ``pack.yaml``; those alone that the plan names."""
+    files: dict[str, str] = Field(default_factory=dict)
+    """Path below the pack's folder -> text: all of ``actions/``, where an action has ``run``."""
 
 
 class ExecutionPlan(_Frozen):
@@ -163,6 +181,10 @@ class ExecutionPlan(_Frozen):
     timeout: float | None = None
     """Seconds for the whole run, time spent waiting for people not counted."""
     concurrency: dict[str, Any] | None = None
+    packs: dict[str, PlanPack] = Field(default_factory=dict)
+    """Pack id -> what the steps use of it."""
+    known_hosts: str = ""
+    """The repository's ``known_hosts``, where a step logs in by ssh."""
 
     def step(self, key: str) -> PlannedStep | None:
         return next((s for s in (*self.steps, *self.on_failure) if s.key == key), None)

@@ -6,7 +6,9 @@ Everybody who validates against a schema from a document takes
 takes time linear in the text, always.
 """
 
-from collections.abc import Iterator
+import functools
+import json
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from jsonschema import Draft202012Validator
@@ -14,6 +16,7 @@ from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
 
 from xyn_reconciler.model.pattern import compile_pattern
+from xyn_reconciler.model.run import canonical
 
 
 def _pattern(
@@ -38,3 +41,22 @@ SafeValidator: Final[type[Draft202012Validator]] = extend(  # type: ignore[no-un
     Draft202012Validator, {"pattern": _pattern}
 )
 """JSON Schema 2020-12 with patterns of RE2; formats are not checked."""
+
+
+def mismatch(
+    schema: Mapping[str, Any], value: object, redact: Callable[[str], str] = str
+) -> str | None:
+    """Say where and how a value does not fit a JSON Schema; ``None`` where it fits.
+
+    ``redact`` takes secrets out of what is told of a value that may hold some, before it is cut.
+    """
+    errors = sorted(_validator(canonical(schema)).iter_errors(value), key=lambda e: str(e.path))
+    if not errors:
+        return None
+    where = "".join(f"[{part!r}]" for part in errors[0].absolute_path)
+    return f"{where}{': ' if where else ''}{redact(errors[0].message)[:500]}"
+
+
+@functools.lru_cache(maxsize=512)
+def _validator(rules: bytes) -> Draft202012Validator:
+    return SafeValidator(json.loads(rules))

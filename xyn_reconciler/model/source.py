@@ -19,7 +19,7 @@ SCHEMES: Final = (
     "none",
 )
 
-RESERVED_SOURCES: Final = frozenset({"api", "cloudevents", "schedule", "xyn"})
+RESERVED_SOURCES: Final = frozenset({"api", "cloudevents", "run", "schedule", "xyn"})
 """Names that events carry as their source without a document behind it."""
 
 _SecretRefs = Annotated[list[SecretRef], Field(min_length=1)]

@@ -11,10 +11,13 @@ PROMOTION: Final = "blueprint.promote"
 """Of blueprints and of all that no line below names: prompts, tests, sources, other files."""
 
 _OF_KIND: Final[Mapping[str, str]] = {
+    "known_hosts": "node.change",
     "node": "node.change",
     "pack": "pack.promote",
     "policy": "policy.change",
+    "prices": "node.change",
     "principals": "policy.change",
+    "secret": "secret.change",
 }
 
 

@@ -29,6 +29,7 @@ _RESOURCE: Final = {
     "node.change": "node",
     "pack.promote": "pack",
     "policy.change": "policy",
+    "secret.change": "secret",
 }
 
 
@@ -134,4 +135,16 @@ def told(
         entry["grant_id"] = str(grant_id)
     return AuditEntry(
         kind="policy.decided", actor=request.actor.id, at=at, subject=request.action, entry=entry
+    )
+
+
+def refused(actor: Principal, action: str, why: str, at: dt.datetime, **about: str) -> AuditEntry:
+    """Give the audit's entry of what no policy is asked about, since none could allow it."""
+    entry = {"action": action, "decided_by": "kernel", "unmet": [why], **about}
+    return AuditEntry(
+        kind="policy.decided",
+        actor=actor.id,
+        at=at,
+        subject=action,
+        entry={**entry, "outcome": "refused"},
     )

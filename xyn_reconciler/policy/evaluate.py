@@ -25,7 +25,13 @@ STRICTEST: Final[tuple[Effect, ...]] = ("deny", "require_approval", "allow")
 DENIED: Final = ("infra.*", "identity.*", "policy.*", "node.change")
 """What no rule speaks of is denied for these."""
 
-DENIED_ON_PROD: Final = ("blueprint.promote", "pack.promote", "secret.use", "transfer.*")
+DENIED_ON_PROD: Final = (
+    "action.execute",
+    "blueprint.promote",
+    "pack.promote",
+    "secret.*",
+    "transfer.*",
+)
 """And for these where the stage is prod."""
 
 

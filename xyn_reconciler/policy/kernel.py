@@ -13,6 +13,7 @@ FOR_PEOPLE: Final = (
     "identity.*",
     "node.change",
     "policy.*",
+    "secret.change",
     "*.approve",
     "*.promote",
     "*.forget",

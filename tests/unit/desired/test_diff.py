@@ -332,6 +332,19 @@ def test_people_gain_and_lose_roles() -> None:
             ],
         ),
         (
+            "node.yaml",
+            "id: seed\naliases: {fast: {provider: openai, model: a}}\n",
+            (
+                "id: seed\naliases: {fast: {provider: openai, model: b}}\nbudgets: {day: 5}\n"
+                "fallback: [{provider: openai, model: c}]\n"
+            ),
+            [
+                ("aliases.fast model a -> b", "node_changed"),
+                ('fallback [] -> [{"provider": "openai", "model": "c"}]', "node_changed"),
+                ('budgets added ({"day": 5})', "node_changed"),
+            ],
+        ),
+        (
             "sources/x.yaml",
             "id: x\nevent_type: a.b\nverify: {scheme: github, secret_refs: [env/A]}\n",
             "id: x\nevent_type: a.b\nverify: {scheme: none}\n",

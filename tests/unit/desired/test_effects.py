@@ -172,7 +172,7 @@ def test_policies_say_what_is_risky_and_the_strictest_of_them_counts() -> None:
     assert (known.trigger_gained, known.host_added) == ("medium", "low")
     assert (risk, [change.name for change in reasons]) == ("high", ["http.call"])
     assert known.of_action("ssh.run") == "high"
-    assert known.of_action("git.commit") == "medium"
+    assert known.of_action("git.repo.commit") == "medium"
 
 
 def test_the_rules_before_the_change_say_how_risky_it_is() -> None:

@@ -239,6 +239,12 @@ def test_a_prompt_may_branch_and_loop() -> None:
     assert render(text, prompt=True) == "Hosts:\n- a\n- b\nyes\n none"
 
 
+def test_what_a_prompt_holds_as_raw_stays_as_it_is() -> None:
+    text = "{% raw %}\nsay {{ x }} {% if %} {# so #}\n{% endraw %}\n{{ inputs.port }}"
+
+    assert render(text, prompt=True) == "\nsay {{ x }} {% if %} {# so #}\n80"
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -247,7 +253,7 @@ def test_a_prompt_may_branch_and_loop() -> None:
         "{% for a in b recursive %}{% endfor %}",
         "{% include 'x' %}",
         "{# x #}",
-        "{% raw %}{% endraw %}",
+        "{% raw %} unclosed",
         "{% macro a() %}{% endmacro %}",
         "{% if a %}" * 40 + "{% endif %}" * 40,
     ],

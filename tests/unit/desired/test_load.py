@@ -564,7 +564,7 @@ def test_a_credential_where_a_word_is_expected_is_not_repeated_either() -> None:
         ("blueprints/c.json", "blueprint"),
         ("blueprints/README.md", "other"),
         ("packs/x/pack.yaml", "pack"),
-        ("packs/x/actions/y.yaml", "other"),
+        ("packs/x/actions/y.yaml", "pack_file"),
         ("policies/a.yaml", "policy"),
         ("sources/a.yaml", "source"),
         ("principals.yaml", "principals"),

@@ -19,15 +19,28 @@ from xyn_reconciler.model.blueprint import (
     Transform,
     Trigger,
 )
-from xyn_reconciler.model.node import Limits, Node
+from xyn_reconciler.model.node import Limits, Node, ProviderSettings, TokenBudgets
+from xyn_reconciler.model.pack import (
+    Backup,
+    Code,
+    Contract,
+    ErrorRule,
+    Pack,
+    PackAction,
+    Paginate,
+    Smoke,
+)
+from xyn_reconciler.model.prices import ModelPrice, Prices
 from xyn_reconciler.model.source import Hmac, Source
 
 FOLDER = Path(__file__).parents[3] / "docs" / "reference"
 PAGES = {
     "blueprint": "blueprints/x.yaml",
     "node": "node.yaml",
+    "packs": "packs/checkmk/pack.yaml",
     "sources": "sources/x.yaml",
     "policies": "policies/x.yaml",
+    "prices": "prices.yaml",
     "principals": "principals.yaml",
 }
 EXAMPLES = [
@@ -65,8 +78,11 @@ def test_an_example_of_a_reference_page_is_accepted(page: str, number: int, text
                 Gate, Transform, ActionTask, AgentTask,
             ],
         ),
-        ("node", [Node, Limits]),
+        ("node", [Node, Limits, TokenBudgets]),
+        ("agents", [ProviderSettings]),
+        ("prices", [Prices, ModelPrice]),
         ("sources", [Source, Hmac]),
+        ("packs", [Pack, PackAction, Code, Paginate, ErrorRule, Contract, Backup, Smoke]),
     ],
 )  # fmt: skip
 def test_a_reference_page_names_every_key(page: str, models: list[type[Node]]) -> None:

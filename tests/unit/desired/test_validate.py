@@ -32,7 +32,13 @@ CATALOGUE = Catalogue(
         "ssh.run": ActionSpec("ssh.run", "", {}, {}, idempotent=False, installed=False),
     }
 )
-NODE = "id: seed\nlabels: [edge]\nproviders: {openai: {enabled: false}, local: {enabled: true}}\n"
+NODE = """\
+id: seed
+labels: [edge]
+providers:
+  openai: {enabled: false}
+  local: {kind: openai, base_url: "http://127.0.0.1:9/v1", enabled: true}
+"""
 PRINCIPALS = "principals: [{id: ada, teams: [noc]}]\n"
 
 
@@ -123,6 +129,48 @@ def test_a_provider_is_known_by_the_language_or_by_a_node() -> None:
     assert changed(task("local")) == Findings()
     assert changed(task("openai")).problems == ()
     assert [r.code for r in changed(task("openai")).remarks] == ["not_runnable"]
+
+
+ALIASES = "aliases: {quick: {provider: local, model: m}, fast: {provider: openai, model: m}}\n"
+
+
+@pytest.mark.parametrize(
+    ("model", "problems", "remarks"),
+    [
+        ("quick", [], []),
+        ("fast", [], ["not_runnable"]),
+        ("smart", [], ["not_runnable"]),
+        ("gpt-5", ["unknown_alias"], []),
+    ],
+)
+def test_without_a_provider_a_model_is_an_alias(
+    model: str, problems: list[str], remarks: list[str]
+) -> None:
+    step = f"kind: agent_task, model: {model}, prompt_template: hello"
+
+    found = changed({"blueprints/a.yaml": blueprint(step), "node.yaml": NODE + ALIASES})
+
+    assert [p.code for p in found.problems] == problems
+    assert [r.code for r in found.remarks] == remarks
+
+
+def test_a_node_that_no_longer_gives_an_alias_is_told_where_it_is_used() -> None:
+    step = "kind: agent_task, model: quick, prompt_template: hello"
+    state = state_of({"blueprints/a.yaml": blueprint(step), "node.yaml": NODE + ALIASES})
+    without = state.apply([("node.yaml", load("node.yaml", "", NODE.encode()))])
+
+    found = check(without, ["node.yaml"], CATALOGUE).problems
+
+    assert [p.code for p in found] == ["unknown_alias"]
+
+
+def test_an_override_decides_whether_a_step_can_run() -> None:
+    step = "kind: agent_task, provider: openai, model: m, prompt_template: hello"
+    override = 'override: {"openai/*": {provider: local, model: m}}\n'
+
+    found = changed({"blueprints/a.yaml": blueprint(step), "node.yaml": NODE + override})
+
+    assert found == Findings()
 
 
 @pytest.mark.parametrize(

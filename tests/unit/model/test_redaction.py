@@ -8,13 +8,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from xyn_reconciler.model.redaction import (
-    MIN_LENGTH,
-    REDACTED,
-    SENSITIVE_HEADERS,
-    Redactor,
-    secret_values,
-)
+from xyn_reconciler.model.redaction import REDACTED, SENSITIVE_HEADERS, Redactor, secret_values
+from xyn_reconciler.model.secret_forms import MIN_LENGTH
 from xyn_reconciler.model.token_patterns import TOKEN_PATTERNS, TokenPattern
 
 SECRET = "hunter2-hunter2"
