@@ -1,22 +1,27 @@
-"""How many more bytes the artifact store may hold (seed 38.1), known without counting each time.
+"""How many more bytes the artifact store may hold (seed 38.1), exact also after a crash.
 
-Counting looks at every artifact there ever was. So whoever counts may then keep
-a tenth of what is left before counting again: the fuller the store, the more
-exact, and at its edge to the byte. Nothing of it outlives the process, so a
-crash cannot make it wrong.
+Bytes are claimed in Postgres before they are kept (:mod:`.artifact_claims`), under
+a lock: however many processes put at once, and wherever one is killed, what was let
+in together fits. To count looks at every artifact there ever was, so within a
+process a count is good for a minute and for a tenth of what is left: others' claims
+are added to it.
 
-The trap: other processes keep artifacts too. Up to ten at once cannot get past
-the quota between two counts.
+Logs are never refused and so are not claimed; the next count has them.
 """
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Final
 
 from xyn_reconciler.model.errors import XynError
+from xyn_reconciler.store import artifact_claims as claims
+from xyn_reconciler.store.database import Connection, Database, lock_in_transaction
+from xyn_reconciler.store.patience import patiently
 
 UNCOUNTED: Final = 10
-"""This part of what is left may be kept before it is counted again."""
+"""This part of what is left may be claimed before it is counted again."""
+_COUNT_SECONDS: Final = 60.0
 
 
 class QuotaExceededError(XynError):
@@ -32,29 +37,50 @@ class QuotaExceededError(XynError):
 class ArtifactRoom:
     """One per process; safe from any thread."""
 
-    def __init__(self, *, quota: Callable[[], int], stored: Callable[[], int]) -> None:
-        """``quota`` gives the bytes allowed, asked each time; ``stored`` counts those kept."""
-        self._ask_quota = quota
-        self._count = stored
-        self._lock = threading.Lock()
-        self._quota = 0
-        self._uncounted = 0
+    def __init__(
+        self, database: Database, *, quota: Callable[[Connection], int], patience: float = 0.0
+    ) -> None:
+        """``quota`` gives the bytes allowed, asked each time.
 
-    def take(self, length: int) -> None:
-        """Return if so many more bytes may be kept; else raise :class:`QuotaExceededError`."""
-        quota = self._ask_quota()
-        with self._lock:
-            if quota != self._quota or length > self._uncounted:
-                left = quota - self._count()
+        ``patience``: seconds to wait for a database that is away.
+        """
+        self._database = database
+        self._ask_quota = quota
+        self._patience = patience
+        self._lock = threading.Lock()
+        self._counted = 0
+        self._newest_claim = 0
+        self._good_until = 0.0
+
+    def take(self, sha256: str, length: int) -> None:
+        """Claim bytes; raises :class:`QuotaExceededError` where there is no room for them.
+
+        Those that are there, or claimed, need none; they are claimed anew, so that
+        nobody takes them out before a row names them.
+        """
+        patiently(lambda: self._take(sha256, length), self._patience)
+
+    def _take(self, sha256: str, length: int) -> None:
+        with self._database.begin() as connection:
+            claims.lock_content(connection, sha256)
+            if not claims.is_counted(connection, sha256):
+                quota = self._ask_quota(connection)
+                lock_in_transaction(connection, claims.ROOM)
+                left = quota - self._stored(connection, quota, length)
                 if length > left:
                     raise QuotaExceededError(
                         f"the artifact store has room for {max(left, 0):,} more bytes: raise"
                         " limits.artifact_quota in node.yaml"
                     )
-                self._quota, self._uncounted = quota, left // UNCOUNTED
-            self._uncounted -= length
+            claims.claim(connection, sha256, length)
 
-    def note(self, length: int) -> None:
-        """Take into account bytes that are kept whether there is room or not."""
+    def _stored(self, connection: Connection, quota: int, length: int) -> int:
         with self._lock:
-            self._uncounted -= length
+            since = claims.claimed_since(connection, self._newest_claim)
+            few = (since + length) * UNCOUNTED <= quota - self._counted
+            if time.monotonic() < self._good_until and few:
+                return self._counted + since
+            self._newest_claim = claims.newest_claim(connection)
+            self._counted = claims.stored_bytes(connection)
+            self._good_until = time.monotonic() + _COUNT_SECONDS
+            return self._counted

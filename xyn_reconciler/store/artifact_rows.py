@@ -4,7 +4,7 @@ import datetime as dt
 import uuid
 from collections.abc import Sequence
 
-from sqlalchemy import func, insert, select, tuple_, update
+from sqlalchemy import insert, select, tuple_, update
 from sqlalchemy.engine import RowMapping
 
 from xyn_reconciler.model.artifact import Artifact
@@ -27,7 +27,8 @@ def insert_artifact(connection: Connection, artifact: Artifact) -> None:
             run_id=artifact.run_id,
             step_id=artifact.step_id,
             sha256=artifact.sha256,
-            metadata_=artifact.metadata,
+            metadata=artifact.metadata,
+            retention=artifact.retention,
         )
     )
 
@@ -40,7 +41,7 @@ def set_content(
         connection.execute(
             update(ArtifactRow)
             .where(ArtifactRow.artifact_id == artifact_id, ArtifactRow.sha256.is_(None))
-            .values(sha256=sha256, byte_length=byte_length)
+            .values(sha256=sha256, byte_length=byte_length, here=True)
         ).rowcount
         == 1
     )
@@ -76,16 +77,29 @@ def list_artifacts(
     return [_artifact(row) for row in connection.execute(query).mappings()]
 
 
-def stored_bytes(connection: Connection) -> int:
-    """Bytes that the artifact store holds, equal content counted once."""
-    distinct = select(ArtifactRow.sha256, func.max(ArtifactRow.byte_length).label("length")).where(
-        ArtifactRow.sha256.is_not(None)
-    )
-    found = distinct.group_by(ArtifactRow.sha256).subquery()
-    return int(connection.execute(select(func.coalesce(func.sum(found.c.length), 0))).scalar_one())
+def of_content(connection: Connection, sha256: str) -> Artifact | None:
+    """Give an artifact with these bytes, one whose bytes are kept before all others."""
+    row = connection.execute(
+        select(*_COLUMNS)
+        .where(ArtifactRow.sha256 == sha256)
+        .order_by(ArtifactRow.deleted_at.is_not(None), ArtifactRow.created_at)
+        .limit(1)
+    ).one_or_none()
+    return None if row is None else _artifact(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name
+
+
+def newest_of_step(connection: Connection, step_id: uuid.UUID, name: str) -> Artifact | None:
+    """Give what a step kept under a name, the last time that it did."""
+    row = connection.execute(
+        select(*_COLUMNS)
+        .where(ArtifactRow.step_id == step_id, ArtifactRow.name == name)
+        .order_by(ArtifactRow.created_at.desc(), ArtifactRow.artifact_id.desc())
+        .limit(1)
+    ).one_or_none()
+    return None if row is None else _artifact(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name
 
 
 def _artifact(row: RowMapping) -> Artifact:
     values = dict(row)
-    del values["record_commit"]
+    del values["record_commit"], values["here"]
     return Artifact(**values)

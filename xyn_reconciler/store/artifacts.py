@@ -1,35 +1,35 @@
 """Bytes by their sha256: what runs leave behind that is too big for a row.
 
-``<root>/ab/<sha256>``, written beside and renamed, so a name that exists
-holds exactly its bytes, also after a power cut, and equal bytes are kept once.
-The rows that say what they are live in ``tables.py``; whoever writes such a
-row puts the bytes first.
+Equal bytes are kept once, on a shelf (:mod:`.artifact_shelf`): the home's folder,
+or a bucket. The rows that say what they are live in ``tables.py``; whoever writes
+such a row puts the bytes first.
 
-The one exception are logs, written several hundred a second: a power cut may
-take the newest, until :meth:`ArtifactStore.make_durable`, which the committer
-asks for before it records the runs that they are of.
+The one exception to durability are logs, written several hundred a second: a power
+cut may take the newest, until :meth:`ArtifactStore.make_durable`, which the
+committer asks for before it records the runs that they are of.
 """
 
-import ctypes
+import contextlib
+import errno
 import hashlib
 import os
-import re
 import tempfile
-import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, ClassVar
+from threading import Lock
+from typing import BinaryIO, ClassVar, Final, Protocol
 
-from xyn_reconciler.model.errors import InvalidError, NotFoundError, XynError
-from xyn_reconciler.store.artifact_room import ArtifactRoom
-from xyn_reconciler.store.durable import sync_folder
+from xyn_reconciler.model.crash_point import crash_point
+from xyn_reconciler.model.errors import InvalidError, UnavailableError, XynError
+from xyn_reconciler.store.artifact_shelf import FolderShelf, Shelf
 
-_CHUNK = 1024 * 1024
-_STALE_SECONDS = 3600.0
-_ONE_BY_ONE = 4
-_DIGEST = re.compile(r"[0-9a-f]{64}")
+_CHUNK: Final = 1024 * 1024
+_STALE_SECONDS: Final = 3600.0
+_TRUSTED_SECONDS: Final = 60.0
+_TRUSTED: Final = 256
 
 
 class TooLargeError(InvalidError):
@@ -39,170 +39,213 @@ class TooLargeError(InvalidError):
     http_status = 413
 
 
+class DiskFullError(UnavailableError):
+    """The disk below the store has no room, whatever the quota says; nothing is kept."""
+
+    code = "disk_full"
+    http_status = 507
+
+
 class DamagedError(XynError):
     """A file whose bytes are no longer those of its name."""
 
     code: ClassVar[str] = "artifact_damaged"
 
 
-class ArtifactStore:
-    """A folder of files named by their content; safe to share among threads and processes."""
+class Room(Protocol):
+    """How much may be kept; ``artifact_room.ArtifactRoom`` is one."""
 
-    def __init__(self, root: Path, *, room: ArtifactRoom | None = None) -> None:
+    def take(self, sha256: str, length: int) -> None:
+        """Return once these bytes are counted; raises where there is no room for them."""
+        ...
+
+
+Check = Callable[[str, int], None]
+"""Is told sha256 and length before anything is kept, and raises where they are not right."""
+
+
+class ArtifactStore:
+    """What is kept, named by its content; safe to share among threads and processes."""
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        room: Room | None = None,
+        elsewhere: Callable[[], Shelf | None] | None = None,
+    ) -> None:
         """Without a ``room`` it keeps as many bytes as the disk takes.
 
         Logs are kept in any case: a run is never without the story of its end.
+        ``elsewhere`` is asked at each use for another shelf than the folder ``root``.
         """
         self.root = root
         self._room = room
+        self._folder = FolderShelf(root)
+        self._elsewhere = elsewhere
         self._unfinished = root / "tmp"
+        self._verified = _Verified()
+
+    @property
+    def shelf(self) -> Shelf:
+        """Where bytes are put; what is in the home's folder from before stays there."""
+        other = None if self._elsewhere is None else self._elsewhere()
+        return self._folder if other is None else other
 
     def prepare(self) -> None:
         """Make the folder, and remove what killed writers left more than an hour ago."""
         self._unfinished.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.root.chmod(0o700)
         for left in self._unfinished.iterdir():
-            try:
+            with contextlib.suppress(FileNotFoundError):
                 if time.time() - left.stat().st_mtime > _STALE_SECONDS:
                     left.unlink()
-            except FileNotFoundError:
-                continue
 
     def put(
-        self, content: bytes | BinaryIO, *, limit: int, durable: bool = True
+        self,
+        content: bytes | BinaryIO,
+        *,
+        limit: int,
+        durable: bool = True,
+        check: Check | None = None,
     ) -> tuple[str, int]:
         """Keep bytes and give their sha256 (hex) and length.
 
         A stream is read to its end, never into memory as a whole. Raises
-        :class:`TooLargeError` as soon as it holds more than ``limit`` bytes, and
-        ``QuotaExceededError`` where it is more than there is room for.
-        Without ``durable`` a power cut may take them back.
+        :class:`TooLargeError` as soon as it holds more than ``limit`` bytes,
+        ``QuotaExceededError`` where it is more than there is room for,
+        :class:`DiskFullError`, and what ``check`` raises; then nothing is kept.
+        Without ``durable`` a power cut may take them back, and no room is asked for.
         """
         if not durable and isinstance(content, bytes) and len(content) <= limit:
-            if self._room is not None:
-                self._room.note(len(content))
-            return self._put_quickly(content), len(content)
+            digest = hashlib.sha256(content).hexdigest()
+            self.shelf.keep_quickly(content, digest)
+            return digest, len(content)
         stream = BytesIO(content) if isinstance(content, bytes) else content
-        return self._put_durably(stream, limit)
+        with _full_told(), self._staged(stream, limit) as (unfinished, digest, length):
+            if check is not None:
+                check(digest, length)
+            if self._room is not None:
+                # Before it is looked whether they are there: from here on nobody takes them out.
+                self._room.take(digest, length)
+                crash_point("artifact.claimed")
+            self.shelf.keep(unfinished, digest)
+            crash_point("artifact.kept")
+        return digest, length
 
-    def _put_durably(self, stream: BinaryIO, limit: int) -> tuple[str, int]:
+    @contextlib.contextmanager
+    def _staged(self, stream: BinaryIO, limit: int) -> Iterator[tuple[Path, str, int]]:
+        """Give the whole of a stream as a file that is on the disk, with sha256 and length."""
         self._unfinished.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=self._unfinished)
         unfinished = Path(name)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 digest, length = _copy(stream, file, limit)
-                if self._room is not None and not self.exists(digest):
-                    self._room.take(length)
                 file.flush()
                 os.fsync(file.fileno())
-            self._keep(unfinished, self.path(digest))
+            yield unfinished, digest, length
         finally:
             unfinished.unlink(missing_ok=True)
-        return digest, length
 
     def make_durable(self, digests: Iterable[str]) -> None:
-        """Return when these bytes survive a power cut; those that are not there are passed over.
-
-        A few files are made so one by one, many by writing out the whole file
-        system once: it costs about as much as a few files.
-        """
-        present = [path for path in map(self.path, set(digests)) if path.is_file()]
-        if len(present) > _ONE_BY_ONE:
-            _sync_all(self.root)
-            return
-        for kept in present:
-            with kept.open("rb") as file:
-                os.fsync(file.fileno())
-            for folder in (kept.parent, self.root):
-                sync_folder(folder)
-
-    def _put_quickly(self, content: bytes) -> str:
-        digest = hashlib.sha256(content).hexdigest()
-        kept = self.path(digest)
-        unfinished = self._unfinished / f"{digest}.{os.getpid()}.{threading.get_ident()}"
-        try:
-            _write(unfinished, content)
-        except FileNotFoundError:
-            self._unfinished.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _write(unfinished, content)
-        try:
-            unfinished.rename(kept)
-        except FileNotFoundError:
-            kept.parent.mkdir(mode=0o700, exist_ok=True)
-            unfinished.rename(kept)
-        return digest
+        """Return when these survive a power cut; those that are not there are passed over."""
+        wanted = set(digests)
+        for shelf in self._shelves():
+            shelf.make_durable(wanted)
 
     def open(self, sha256: str, *, verify: bool = False) -> BinaryIO:
-        """Open the bytes for reading; the caller closes.
+        """Open the bytes for reading, with ``seek``; the caller closes.
 
-        ``verify`` reads them once beforehand. Raises ``NotFoundError``, and
-        :class:`DamagedError` where they are not what their name says.
+        ``verify`` reads them once beforehand, so that not one wrong byte is given;
+        what was verified within the last minute and not written since is not read
+        again: parts of it are asked for one after another. Raises ``NotFoundError``,
+        and :class:`DamagedError` where they are not what their name says.
         """
-        try:
-            file = self.path(sha256).open("rb")
-        except FileNotFoundError as error:
-            raise NotFoundError(f"no artifact has the content {sha256}") from error
-        if verify:
-            if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+        shelf = self._shelf_of(sha256)
+        state = shelf.state(sha256) if verify else None
+        file = shelf.open(sha256)
+        if verify and not self._verified.has(sha256, state):
+            try:
+                _verify(file, sha256)
+                file.seek(0)
+            except BaseException:
                 file.close()
-                raise DamagedError(
-                    f"the artifact {sha256} was changed on disk; restore it from a copy"
-                )
-            file.seek(0)
+                raise
+            self._verified.note(sha256, state)
         return file
 
+    def verify(self, sha256: str) -> None:
+        """Read the bytes now, whenever that was done last; raises as :meth:`open` does."""
+        with self._shelf_of(sha256).open(sha256) as file:
+            _verify(file, sha256)
+
     def exists(self, sha256: str) -> bool:
-        return self.path(sha256).is_file()
+        return self._shelf_of(sha256).exists(sha256)
+
+    def contents(self) -> Iterator[tuple[str, int]]:
+        """Give the name and length of everything that is kept; some may come twice."""
+        for shelf in self._shelves():
+            yield from shelf.contents()
 
     def remove(self, sha256: str) -> None:
         """Take bytes out for good; no row may name them any more. Harmless without them.
 
         A put of the same bytes at the same moment may lose them: whoever forgets
-        content means it.
+        content means it. (What merely grew old is taken out by ``artifact_claims``.)
         """
-        kept = self.path(sha256)
-        try:
-            kept.unlink()
-        except FileNotFoundError:
-            return
-        sync_folder(kept.parent)
+        for shelf in self._shelves():
+            shelf.remove(sha256)
+
+    def _shelves(self) -> tuple[Shelf, ...]:
+        shelf = self.shelf
+        return (shelf,) if shelf is self._folder else (self._folder, shelf)
+
+    def _shelf_of(self, sha256: str) -> Shelf:
+        return self._folder if self._folder.exists(sha256) else self.shelf
 
     def path(self, sha256: str) -> Path:
-        """Give the file of a digest; anything but 64 lower-case hex digits is no digest."""
-        if not _DIGEST.fullmatch(sha256):
-            raise NotFoundError("an artifact is named by 64 lower-case hex digits")
-        return self.root / sha256[:2] / sha256
-
-    def _keep(self, unfinished: Path, kept: Path) -> None:
-        if not kept.parent.is_dir():
-            kept.parent.mkdir(mode=0o700, exist_ok=True)
-        # Also where it was there: whoever made it may not have come to this line yet.
-        sync_folder(self.root)
-        if not kept.exists():
-            unfinished.replace(kept)
-        sync_folder(kept.parent)
+        """Give the file of a digest in the home's folder."""
+        return self._folder.path(sha256)
 
 
-def _write(path: Path, content: bytes) -> None:
-    # Below pathlib, which costs more than the file does.
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(content)
-
-
-def _sync_all(folder: Path) -> None:
-    """Write out the file system that a folder is on (Linux; elsewhere every file system)."""
-    syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
-    if syncfs is None:
-        os.sync()
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
+@contextlib.contextmanager
+def _full_told() -> Iterator[None]:
     try:
-        if syncfs(descriptor) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), str(folder))
-    finally:
-        os.close(descriptor)
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        message = "the disk of the artifact store is full: make room there (xynctl doctor)"
+        raise DiskFullError(message) from error
+
+
+class _Verified:
+    """What was found whole lately, by the state that it was in."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._until: OrderedDict[tuple[str, Hashable], float] = OrderedDict()
+
+    def has(self, sha256: str, state: Hashable) -> bool:
+        with self._lock:
+            return self._until.get((sha256, state), 0.0) > time.monotonic()
+
+    def note(self, sha256: str, state: Hashable) -> None:
+        if state is None:
+            return
+        with self._lock:
+            self._until[sha256, state] = time.monotonic() + _TRUSTED_SECONDS
+            if len(self._until) > _TRUSTED:
+                self._until.popitem(last=False)
+
+
+def _verify(file: BinaryIO, sha256: str) -> None:
+    digest = hashlib.sha256()
+    while chunk := file.read(_CHUNK):
+        digest.update(chunk)
+    if digest.hexdigest() != sha256:
+        raise DamagedError(f"the artifact {sha256} was changed on disk; restore it from a copy")
 
 
 def _copy(stream: BinaryIO, file: BinaryIO, limit: int) -> tuple[str, int]:

@@ -11,6 +11,7 @@ lost, so it is begun again from its first statement, never continued.
 
 import contextlib
 import hashlib
+import select
 import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
@@ -303,12 +304,14 @@ def _parsed(url: str) -> URL:
 
 
 def _notices(session: psycopg.Connection, timeout: float) -> Iterator[Notice | None]:
+    # psycopg waits in tenths of a second: an idle process would wake ten times a second.
+    waiting = select.poll()
+    waiting.register(session.fileno(), select.POLLIN)
     while True:
-        silent = True
-        for notify in session.notifies(timeout=timeout, stop_after=1):
-            silent = False
+        # First what is here already: the socket tells of what comes.
+        for notify in session.notifies(timeout=0):
             yield Notice(notify.channel, notify.payload)
-        if silent:
+        if not waiting.poll(timeout * 1000):
             yield None
 
 

@@ -313,6 +313,6 @@ def _optional(value: str | None) -> str | None:
 
 def _stored(row: Sequence[Any]) -> StoredEvent:
     *fields, created_at, revision, record_commit = row
-    names = [column.key for column in _COLUMNS[: len(fields)]]
+    names = [str(column.key) for column in _COLUMNS[: len(fields)]]
     event = Event(**dict(zip(names, fields, strict=True)))
     return StoredEvent(event, created_at, revision, record_commit)

@@ -162,9 +162,8 @@ def drop_keys(
 
 def still_used(connection: Connection, contents: Collection[str]) -> set[str]:
     """Which of these contents (sha256) some artifact still has."""
-    rows = connection.execute(
-        select(ArtifactRow.sha256).where(ArtifactRow.sha256.in_(contents)).distinct()
-    )
+    has = ArtifactRow.sha256.in_(contents) & ArtifactRow.deleted_at.is_(None)
+    rows = connection.execute(select(ArtifactRow.sha256).where(has).distinct())
     return {sha256 for sha256 in rows.scalars() if sha256 is not None}
 
 

@@ -533,7 +533,7 @@ class Repository:
         return sha
 
     def _git(self, arguments: Sequence[str], accept: Sequence[int] = (0,)) -> tuple[int, bytes]:
-        env = git_command.environment(self.path, **self._environment)
+        env = git_command.environment(self.path, self._environment)
         done = git_command.run(self.path, arguments, env=env, accept=accept)
         return done.returncode, done.stdout
 

@@ -14,7 +14,9 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from xyn_reconciler.model.errors import UnavailableError, XynError
@@ -24,6 +26,10 @@ OLDEST_GIT = (2, 38)
 
 COMMAND_SECONDS = 120.0
 """A short command that takes longer than this hangs on something."""
+
+_LOOK_SECONDS = 0.25
+
+_WATCHER = "import os, sys; os.read(0, 1); os.killpg(int(sys.argv[1]), 9)"
 
 _FETCH_KEEPS = (
     *("HOME", "XDG_CONFIG_HOME", "USER", "LOGNAME", "SSH_AUTH_SOCK", "GIT_SSH_COMMAND"),
@@ -62,10 +68,19 @@ def git_program() -> str:
     return program
 
 
-def environment(repository: Path | None = None, **more: str) -> dict[str, str]:
-    """The whole environment of a git command that touches one local repository."""
+def environment(
+    repository: Path | None = None,
+    more: Mapping[str, str] | None = None,
+    *,
+    settings: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """The whole environment of a git command that touches one local repository, and ``more``.
+
+    ``settings`` are configuration for this command, which no list of processes shows.
+    """
     kept = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
-    trusted = {} if repository is None else _configuration({"safe.directory": str(repository)})
+    own = {} if repository is None else {"safe.directory": str(repository)}
+    trusted = _configuration({**own, **(settings or {})})
     return {
         **kept,
         **trusted,
@@ -78,14 +93,14 @@ def environment(repository: Path | None = None, **more: str) -> dict[str, str]:
         "GIT_LITERAL_PATHSPECS": "1",
         # dulwich sees one of ten refs of a reftable repository (measured).
         "GIT_DEFAULT_REF_FORMAT": "files",
-        **more,
+        **(more or {}),
     }
 
 
 def network_environment(repository: Path) -> dict[str, str]:
     """For a fetch: the user's credentials and proxies, but no question and no odd protocol."""
     kept = {name: os.environ[name] for name in _FETCH_KEEPS if name in os.environ}
-    base = environment(repository, GIT_ALLOW_PROTOCOL="file:http:https:ssh")
+    base = environment(repository, {"GIT_ALLOW_PROTOCOL": "file:http:https:ssh"})
     for name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_NOSYSTEM"):
         del base[name]
     return {"GIT_SSH_COMMAND": "ssh -oBatchMode=yes", "GIT_ASKPASS": "true", **base, **kept}
@@ -99,8 +114,13 @@ def run(
     stdin: bytes = b"",
     seconds: float = COMMAND_SECONDS,
     accept: Sequence[int] = (0,),
+    look: Callable[[], None] | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run one git command; an exit status not in ``accept`` raises :class:`GitError`."""
+    """Run one git command; an exit status not in ``accept`` raises :class:`GitError`.
+
+    ``look`` is called several times a second meanwhile; what it raises ends the command, and
+    so does the end of this process, however it comes: a fetch could wait for its server for ever.
+    """
     command = [git_program(), "--git-dir", str(repository), *arguments]
     with subprocess.Popen(
         command,
@@ -112,7 +132,8 @@ def run(
         start_new_session=True,
     ) as process:
         try:
-            out, err = process.communicate(stdin, timeout=seconds)
+            with _ending_with_us(process) if look else contextlib.nullcontext():
+                out, err = _ended(process, stdin, seconds, look)
         except BaseException as error:
             # With its helpers (ssh, git-remote-https): one that lives holds the pipes open.
             with contextlib.suppress(ProcessLookupError):
@@ -125,6 +146,40 @@ def run(
         said = done.stderr.decode("utf-8", "replace").strip()[-2000:]
         raise GitError(f"git {arguments[0]}: {said or f'exit status {done.returncode}'}")
     return done
+
+
+@contextlib.contextmanager
+def _ending_with_us(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Have a process and its helpers killed when this one is: the kernel closes the pipe then."""
+    command = [sys.executable, "-I", "-S", "-c", _WATCHER, str(process.pid)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, env={}, cwd="/", start_new_session=True
+    ) as watcher:
+        try:
+            yield
+        finally:
+            watcher.kill()
+
+
+def _ended(
+    process: subprocess.Popen[bytes],
+    stdin: bytes,
+    seconds: float,
+    look: Callable[[], None] | None,
+) -> tuple[bytes, bytes]:
+    """Wait for the end of a process; gives what it said on both channels."""
+    if look is None:
+        return process.communicate(stdin, timeout=seconds)
+    until = time.monotonic() + seconds
+    while True:
+        look()
+        try:
+            # What is given once is not given again: the input is on its way already.
+            return process.communicate(stdin, timeout=_LOOK_SECONDS)
+        except subprocess.TimeoutExpired:
+            stdin = b""
+            if time.monotonic() >= until:
+                raise
 
 
 def _configuration(values: Mapping[str, str]) -> dict[str, str]:

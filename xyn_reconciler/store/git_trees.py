@@ -237,7 +237,9 @@ def edit(
         if content is None:
             folder.pop(key, None)
         else:
-            folder[key] = Item(there.mode if there else FILE_MODE, batch.add(BLOB, content).hex())
+            # What was a link becomes a file: its text is no longer where the link points.
+            mode = there.mode if there and stat.S_ISREG(there.mode) else FILE_MODE
+            folder[key] = Item(mode, batch.add(BLOB, content).hex())
     return editing.write(batch)
 
 

@@ -11,9 +11,9 @@ import datetime as dt
 import json
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from sqlalchemy import BigInteger, Column, DateTime, Float, Table, Uuid
+from sqlalchemy import BigInteger, Column, DateTime, Float, Uuid
 
 from xyn_reconciler.store.json_text import dumps
 from xyn_reconciler.store.tables import Base
@@ -46,8 +46,7 @@ _JSON: Final = frozenset(
 
 
 def _columns(model: type[Base], names: Sequence[str]) -> list[Column[Any]]:
-    table = cast("Table", model.__table__)
-    return [table.c[name] for name in names]
+    return [model.__table__.c[name] for name in names]
 
 
 def _given(model: type[Base], names: Sequence[str]) -> str:

@@ -31,8 +31,9 @@ from xyn_reconciler.store.tables import (
     SuppressionRow,
 )
 
-UNRECORDED: Final = frozenset({"leased_by", "leased_until", "record_commit"})
-"""Columns that stand in no record: a lease is its holder's, and a record cannot name its commit."""
+UNRECORDED: Final = frozenset({"leased_by", "leased_until", "record_commit", "here"})
+"""Columns that stand in no record: a lease is its holder's, a record cannot name its commit, and
+what is here is not elsewhere."""
 
 _MODELS: Final[dict[str, type[Base]]] = {
     "event": EventRow,

@@ -354,23 +354,24 @@ def put_runs(connection: Connection, lines: Sequence[Recorded]) -> set[str]:
     new = connection.execute(_PUT_RUNS, {**parameter("run", rows), "forever": FOREVER})
     ids = {str(run_id) for run_id in new.scalars()}
     for part, put in _PUT_PARTS.items():
-        rows = [
-            row
+        parts: list[dict[str, Any]] = [
+            {**row, "held_by": line.held_by} if part == "artifacts" else row
             for line in lines
             if line.line["run"]["run_id"] in ids
             for row in line.line.get(part, ())
         ]
-        if rows and part == "footprints":
-            footprints.ensure_months(connection, {row["occurred_at"][:7] for row in rows})
-        if rows:
-            connection.execute(put, parameter("event" if part == "events" else part, rows))
+        if parts and part == "footprints":
+            footprints.ensure_months(connection, {row["occurred_at"][:7] for row in parts})
+        if parts:
+            connection.execute(put, parameter("event" if part == "events" else part, parts))
     return ids
 
 
 def _with_commits(kind: Kind, lines: Iterable[Recorded]) -> Iterator[dict[str, Any]]:
     for line in lines:
         row = line.line[kind]
-        yield {**(_known_here(line, row) if kind == "event" else row), "commit": line.commit}
+        known = _known_here(line, row) if kind == "event" else row
+        yield {**known, "commit": line.commit, "held_by": line.held_by}
 
 
 def _known_here(line: Recorded, event: dict[str, Any]) -> dict[str, Any]:
@@ -401,10 +402,14 @@ _RECORDED_EVENTS: Final = text(
     f"SELECT event_id FROM events WHERE event_id = {_IDS} AND record_commit IS NOT NULL"  # noqa: S608 - see above
 )
 _PUT_ARTIFACTS: Final = text(
-    f"INSERT INTO artifacts ({names('artifacts')}, record_commit)"  # noqa: S608 - see above
-    f" SELECT {values('artifacts')}, x.commit FROM {given('artifacts', 'commit')}"
-    " ON CONFLICT (artifact_id) DO UPDATE SET record_commit = excluded.record_commit"
-    " WHERE artifacts.record_commit IS NULL"
+    # That the bytes are gone for good may be told later than the run's line with the artifact.
+    f"INSERT INTO artifacts ({names('artifacts')}, record_commit, here)"  # noqa: S608 - see above
+    f" SELECT {values('artifacts')}, x.commit, x.held_by IS NULL"
+    f" FROM {given('artifacts', 'commit', 'held_by')}"
+    " ON CONFLICT (artifact_id) DO UPDATE SET record_commit ="
+    " coalesce(artifacts.record_commit, excluded.record_commit),"
+    " deleted_at = coalesce(artifacts.deleted_at, excluded.deleted_at)"
+    " WHERE artifacts.record_commit IS NULL OR excluded.deleted_at IS NOT NULL"
 )
 _PUT_CAUSES: Final = text(
     f"INSERT INTO events ({names('event')}) SELECT {_EVENT_VALUES} FROM {given('event')}"  # noqa: S608 - see above
@@ -430,9 +435,16 @@ _PUT_PARTS: Final = {
     "attempts": _put_part("attempts", "attempts", "attempt_id"),
     "gates": _put_part("gates", "gates", "step_id"),
     "approvals": _put_part("approvals", "approvals", "approval_id"),
-    "artifacts": _put_part("artifacts", "artifacts", "artifact_id"),
+    "artifacts": text(
+        # The bytes of what another node holds are there.
+        f"INSERT INTO artifacts ({names('artifacts')}, here)"  # noqa: S608 - see above
+        f" SELECT {values('artifacts')}, x.held_by IS NULL FROM {given('artifacts', 'held_by')}"
+        " ON CONFLICT (artifact_id) DO NOTHING"
+    ),
     "events": _put_part("event", "events", "event_id"),
-    "footprints": _put_part("footprints", "footprints", "run_id, key, metric, occurred_at"),
+    "footprints": _put_part(
+        "footprints", "footprints", "run_id, key, metric, source_ref, occurred_at"
+    ),
 }
 _PUT_REMEMBERED: Final = {
     # In whose favour is known later than that nothing started; it is never taken back.

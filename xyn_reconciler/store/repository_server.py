@@ -95,7 +95,7 @@ class GitHttp:
     def handle(self, request: GitRequest) -> GitResponse:
         """Answer one request; never raises for what a client can do wrong."""
         headers = {name.lower(): value for name, value in request.headers.items()}
-        service = request.path.strip("/")
+        service = request.path.removeprefix("/")
         if service == "info/refs":
             return self._advertise(request, headers)
         if service not in _SERVICES:
@@ -174,7 +174,7 @@ class GitHttp:
             more["GIT_PROTOCOL"] = "version=2"
         if request.ticket is not None and service == "git-receive-pack":
             more["XYN_TICKET"] = request.ticket
-        return git_command.environment(self._repository.path, **more)
+        return git_command.environment(self._repository.path, more)
 
 
 class BodyTooLargeError(Exception):

@@ -7,7 +7,7 @@ its holder writes a run's or a step's status; people write to gates and to
 
 import datetime as dt
 import uuid
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
@@ -35,6 +35,7 @@ from xyn_reconciler.store.json_rows import insert as insert_rows
 from xyn_reconciler.store.json_rows import rows_text
 from xyn_reconciler.store.json_text import storable
 from xyn_reconciler.store.pipeline import Asked, send
+from xyn_reconciler.store.recent import Recent
 from xyn_reconciler.store.tables import (
     PlanRow,
     RunRow,
@@ -92,16 +93,31 @@ def insert_runs(connection: Connection, runs: Sequence[NewRun]) -> list[uuid.UUI
 
 def insertion(runs: Sequence[NewRun]) -> Asked:
     """Give the statement of :func:`insert_runs`, to be sent along with others."""
-    plans = {run.plan_digest: run for run in runs}
     return _INSERT, (
-        rows_text(
-            {"digest": digest, "plan": run.plan.to_json(), "created_at": run.created_at}
-            for digest, run in sorted(plans.items())  # in one order: two intakes never deadlock
-        ),
+        _plans_text({run.plan_digest: run for run in runs}),
         rows_text(_run_values(run) for run in runs),
         rows_text(values for run in runs for values in _step_values(run)),
     )
 
+
+def _plans_text(runs: Mapping[str, NewRun]) -> str:
+    """Write the rows of plans, given a run of each by digest."""
+    digests = tuple(sorted(runs))  # in one order: two intakes never deadlock
+    return _PLAN_TEXTS.get(digests) or _PLAN_TEXTS.put(
+        digests,
+        rows_text(
+            {
+                "digest": digest,
+                "plan": runs[digest].plan.to_json(),
+                "created_at": runs[digest].created_at,
+            }
+            for digest in digests
+        ),
+    )
+
+
+_PLAN_TEXTS: Final[Recent[tuple[str, ...], str]] = Recent(16)
+"""Events start runs of the same plans again and again, and a plan may hold a pack's files."""
 
 _RUN_GIVEN: Final = (
     "run_id",
@@ -251,8 +267,9 @@ def plan_of(connection: Connection, run_id: uuid.UUID) -> ExecutionPlan:
 
 def key_run_id(connection: Connection, run_id: uuid.UUID) -> uuid.UUID:
     """Give the run whose id stands in a run's idempotency keys: its own, or its origin's."""
-    known = select(func.coalesce(RunRow.key_run_id, RunRow.run_id)).where(RunRow.run_id == run_id)
-    return connection.execute(known).scalar_one()
+    known = select(RunRow.key_run_id, RunRow.run_id).where(RunRow.run_id == run_id)
+    origin, own = connection.execute(known).one()
+    return origin or own
 
 
 def copy_steps(
@@ -403,6 +420,14 @@ def get_run(connection: Connection, run_id: uuid.UUID) -> "RunDto | None":
         select(*_columns_of_runs()).where(RunRow.run_id == run_id)
     ).one_or_none()
     return None if row is None else _run(row)
+
+
+def cause_of(connection: Connection, run_id: uuid.UUID) -> tuple[str, int] | None:
+    """Give who caused a run, and how many runs lie between it and what began it all."""
+    row = connection.execute(
+        select(RunRow.actor, RunRow.hops).where(RunRow.run_id == run_id)
+    ).one_or_none()
+    return None if row is None else (row.actor, row.hops)
 
 
 def list_runs(

@@ -2,31 +2,81 @@
 
 Values from outside (``data``, ``inputs``, ``outputs`` ...) are ``json``, not
 ``jsonb``: jsonb refuses some valid JSON, and nothing here searches inside.
+
+Not SQLAlchemy's declarative classes: its ORM would cost every process five MiB and more, and
+statements of plain columns are written faster.
 """
 
 import datetime as dt
 import uuid
-from typing import Any
+from collections.abc import Mapping
+from types import NoneType
+from typing import Any, ClassVar, Final, get_args
 
-from sqlalchemy import BigInteger, DateTime, Identity, LargeBinary, Text, Uuid
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ColumnElement,
+    DateTime,
+    Float,
+    Identity,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    Uuid,
+)
+from sqlalchemy.types import TypeEngine
 
 from xyn_reconciler.store.json_text import JsonText
 
 Json = dict[str, Any]
+Mapped = ColumnElement
+"""A column, of the kind that it holds."""
+
+_TYPES: Final[Mapping[Any, TypeEngine[Any]]] = {
+    str: Text(),
+    int: BigInteger(),
+    bool: Boolean(),
+    float: Float(),
+    bytes: LargeBinary(),
+    uuid.UUID: Uuid(),
+    dt.datetime: DateTime(timezone=True),
+    Json: JsonText(),
+    list[Any]: JsonText(),
+    Any: JsonText(),
+}
 
 
-class Base(DeclarativeBase):
-    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it as a plain class attribute
-        str: Text,
-        int: BigInteger,
-        bytes: LargeBinary,
-        uuid.UUID: Uuid,
-        dt.datetime: DateTime(timezone=True),
-        Json: JsonText,
-        list[Any]: JsonText,
-        Any: JsonText,
-    }
+class Base:
+    """A table; each ``Mapped[...]`` of a class is a column of it, as nullable as it says.
+
+    A class stands for its table in ``select``, ``insert`` and their like.
+    """
+
+    metadata: ClassVar = MetaData()
+    __tablename__: ClassVar[str]
+    __table__: ClassVar[Table]
+
+    def __init_subclass__(cls) -> None:
+        for key, annotation in cls.__annotations__.items():
+            (kind,) = get_args(annotation)
+            nullable = NoneType in get_args(kind)
+            options = {"name": key, "nullable": nullable} | cls.__dict__.get(key, {})
+            type_ = _TYPES[get_args(kind)[0] if nullable else kind]
+            setattr(cls, key, Column(type_=type_, **options))
+        columns = [getattr(cls, key) for key in cls.__annotations__]
+        cls.__table__ = Table(cls.__tablename__, cls.metadata, *columns)
+
+    @classmethod
+    def __clause_element__(cls) -> Table:
+        return cls.__table__
+
+
+def mapped_column(**options: Any) -> Any:  # noqa: ANN401 - it becomes a Column of the annotated kind
+    """Say of a column what its annotation does not, as ``sqlalchemy.Column`` takes it."""
+    return options
 
 
 class NodeRow(Base):
@@ -228,13 +278,29 @@ class ArtifactRow(Base):
     run_id: Mapped[uuid.UUID | None]
     step_id: Mapped[uuid.UUID | None]
     sha256: Mapped[str | None]
-    metadata_: Mapped[Json] = mapped_column("metadata")
+    metadata_: Mapped[Json] = mapped_column(name="metadata")
     record_commit: Mapped[str | None]
+    retention: Mapped[str | None]
+    """The class that decides how long its bytes stay; else its kind does."""
+    deleted_at: Mapped[dt.datetime | None]
+    """Since then its bytes are no longer kept."""
+    here: Mapped[bool] = mapped_column(default=True)
+    """Whether its bytes are in this node's store: a clone lists what its origin has."""
+
+
+class ArtifactClaimRow(Base):
+    """Bytes that are in the store, or about to be, before a row names them."""
+
+    __tablename__ = "artifact_claims"
+    id: Mapped[int] = mapped_column(server_default=Identity(always=True), primary_key=True)
+    sha256: Mapped[str]
+    byte_length: Mapped[int]
+    claimed_at: Mapped[dt.datetime]
 
 
 class OutboxRow(Base):
     __tablename__ = "outbox"
-    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    id: Mapped[int] = mapped_column(server_default=Identity(always=True), primary_key=True)
     kind: Mapped[str]
     subject: Mapped[uuid.UUID]
     created_at: Mapped[dt.datetime]
@@ -311,14 +377,26 @@ class FootprintRow(Base):
     """``run.count``, ``step.count``, ``wall_ms``, ``tokens_in`` ..."""
     source_kind: Mapped[str]
     """``blueprint``, or the step's kind."""
-    source_ref: Mapped[str]
+    source_ref: Mapped[str] = mapped_column(primary_key=True)
     """The blueprint's id, the action's name, ``provider/model``, or the step's key."""
     quantity: Mapped[float]
     unit: Mapped[str]
-    class_: Mapped[str] = mapped_column("class")
+    class_: Mapped[str] = mapped_column(name="class")
     """What policies look at (seed 5.3.4)."""
     dims: Mapped[Json | None]
     occurred_at: Mapped[dt.datetime] = mapped_column(primary_key=True)
+
+
+class TokenClaimRow(Base):
+    """Tokens set aside for a question to a model; until settled the most that it may use."""
+
+    __tablename__ = "token_claims"
+    claim_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    run_id: Mapped[uuid.UUID]
+    step_id: Mapped[uuid.UUID]
+    tokens: Mapped[int]
+    settled: Mapped[bool] = mapped_column(default=False)
+    claimed_at: Mapped[dt.datetime]
 
 
 class AuditRow(Base):
@@ -425,3 +503,58 @@ class GrantRow(Base):
     expires_at: Mapped[dt.datetime]
     signed_off_by: Mapped[str | None]
     signed_off_at: Mapped[dt.datetime | None]
+
+
+class LiveTextRow(Base):
+    """What an attempt says while it runs; unlogged, and gone with its claim."""
+
+    __tablename__ = "live_texts"
+    attempt_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    run_id: Mapped[uuid.UUID]
+    run_attempt: Mapped[int]
+    step_id: Mapped[uuid.UUID]
+    item_index: Mapped[int | None]
+    number: Mapped[int]
+    start: Mapped[int]
+    text: Mapped[str]
+
+
+class PackMigrationRow(Base):
+    """A step that ran in the schema of its pack."""
+
+    __tablename__ = "pack_migrations"
+    pack_id: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    digest: Mapped[str]
+    applied_by: Mapped[str]
+    applied_at: Mapped[dt.datetime]
+
+
+class PackTableRow(Base):
+    """A mirror table of a pack, as it was made."""
+
+    __tablename__ = "pack_tables"
+    pack_id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int]
+    pack_version: Mapped[str]
+    columns: Mapped[Json]
+    key: Mapped[list[Any]]
+    applied_at: Mapped[dt.datetime]
+
+
+class ManagedAppRow(Base):
+    """A compose project that this node brought up."""
+
+    __tablename__ = "managed_apps"
+    pack_id: Mapped[str] = mapped_column(primary_key=True)
+    project: Mapped[str]
+    wanted: Mapped[str]
+    status: Mapped[str]
+    reason: Mapped[str]
+    message: Mapped[str]
+    services: Mapped[list[Any]]
+    failures: Mapped[int] = mapped_column(default=0)
+    next_try_at: Mapped[dt.datetime | None]
+    since: Mapped[dt.datetime]

@@ -105,6 +105,7 @@ _KEPT: Final = (
     "step_id",
     "sha256",
     "metadata",
+    "retention",
 )
 _USED: Final = (
     "run_id",
@@ -170,7 +171,7 @@ class Turn:
 
 _REPLACING: Final = (
     " ON CONFLICT (artifact_id) DO UPDATE"
-    " SET sha256 = excluded.sha256, byte_length = excluded.byte_length"
+    " SET sha256 = excluded.sha256, byte_length = excluded.byte_length, here = true"
 )
 
 
