@@ -9,6 +9,7 @@ other side does: one byte a second is no way to hold a worker.
 import contextlib
 import errno
 import functools
+import ipaddress
 import os
 import select
 import socket
@@ -21,7 +22,7 @@ import httpcore2
 import httpx2
 
 from xyn_reconciler.action.context import ActionContext
-from xyn_reconciler.action.egress import Address, permitted, resolve
+from xyn_reconciler.action.egress import Address, is_global, permitted, resolve
 from xyn_reconciler.model.errors import PermanentError, TemporaryError
 
 SLICE_SECONDS: Final = 0.25
@@ -29,16 +30,14 @@ SLICE_SECONDS: Final = 0.25
 Result = TypeVar("Result")
 
 
-@functools.lru_cache(maxsize=1)
-def tls_context() -> ssl.SSLContext:
-    """The trusted authorities; made once, since reading them takes tens of milliseconds."""
-    return httpx2.create_ssl_context(trust_env=False)
-
-
 class Transport(httpx2.BaseTransport):
     """Sends requests of one attempt; proxies and other settings of the environment play no part."""
 
-    def __init__(self, context: ActionContext, tls: ssl.SSLContext) -> None:
+    def __init__(
+        self, context: ActionContext, tls: ssl.SSLContext, server_name: str | None = None
+    ) -> None:
+        """``server_name`` is asked for and checked instead of the host of the URL."""
+        self._server_name = server_name
         self._pool = httpcore2.ConnectionPool(
             ssl_context=tls, network_backend=Dialer(context), max_connections=1, retries=0
         )
@@ -53,16 +52,31 @@ class Transport(httpx2.BaseTransport):
                 target=request.url.raw_path,
             ),
             headers=request.headers.raw,
-            content=request.read(),
+            content=request.stream,
+            extensions={"sni_hostname": self._server_name or _host(request)},
         )
         with _translated():
             response = self._pool.handle_request(sent)
         return httpx2.Response(
-            response.status, headers=response.headers, stream=_Body(response.stream)
+            response.status,
+            headers=response.headers,
+            stream=_Body(response.stream),
+            extensions={"certificate": _certificate(response)},
         )
 
     def close(self) -> None:
         self._pool.close()
+
+
+def _certificate(response: httpcore2.Response) -> Any:  # noqa: ANN401 - of ssl
+    """What the other side showed and was checked, as ``ssl`` has it; nothing without a check."""
+    secured = response.extensions["network_stream"].get_extra_info("ssl_object")
+    return None if secured is None else secured.getpeercert()
+
+
+def _host(request: httpx2.Request) -> str:
+    """The name as certificates have it: without the last dot, which is DNS's own (RFC 6066, 3)."""
+    return request.url.raw_host.decode("ascii").removesuffix(".")
 
 
 class _Body(httpx2.SyncByteStream):
@@ -145,12 +159,21 @@ def _connect(
         raise OSError(refused, os.strerror(refused))
 
 
+def _refuse_alert(error: OSError) -> None:
+    """Raise where the two do not agree on how to secure it: no other attempt would."""
+    ends = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+    if isinstance(error, ssl.SSLError) and not isinstance(error, ends):
+        raise PermanentError(
+            "tls_failed", f"the connection cannot be secured: {error.reason or error}"
+        ) from error
+
+
 def _go_on(context: ActionContext) -> None:
     """Raise where the attempt is over."""
     if context.cancelled():
         raise PermanentError("cancelled", "the run was cancelled")
     if context.seconds_left() <= 0:
-        raise TemporaryError("timeout", "the request took longer than the step may")
+        raise TemporaryError("timeout", "the request took longer than it may")
 
 
 class Stream(httpcore2.NetworkStream):
@@ -165,6 +188,7 @@ class Stream(httpcore2.NetworkStream):
         try:
             return self._in_slices(lambda: self._socket.recv(max_bytes))
         except OSError as error:
+            _refuse_alert(error)
             raise httpcore2.ReadError(str(error)) from error
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002 - see Dialer
@@ -173,6 +197,7 @@ class Stream(httpcore2.NetworkStream):
             while left:
                 left = left[self._in_slices(functools.partial(self._socket.send, left)) :]
         except OSError as error:
+            _refuse_alert(error)
             raise httpcore2.WriteError(str(error)) from error
 
     def close(self) -> None:
@@ -184,20 +209,39 @@ class Stream(httpcore2.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ARG002 - see Dialer
     ) -> httpcore2.NetworkStream:
+        self._refuse_unchecked(ssl_context)
         try:
             wrapped = ssl_context.wrap_socket(
                 self._socket, server_hostname=server_hostname, do_handshake_on_connect=False
             )
-            secured = Stream(wrapped, self._context)
-            secured._in_slices(wrapped.do_handshake)
-        except ssl.SSLCertVerificationError as error:
-            self.close()
-            message = f"the server's certificate is not trusted: {error.verify_message}"
-            raise PermanentError("tls_failed", message) from error
-        except OSError as error:
+        except (OSError, ValueError) as error:
             self.close()
             raise httpcore2.ConnectError(str(error)) from error
+        # From now on the socket is the wrapped one's.
+        secured = Stream(wrapped, self._context)
+        try:
+            secured._in_slices(wrapped.do_handshake)
+        except BaseException as error:
+            secured.close()
+            if isinstance(error, ssl.SSLCertVerificationError):
+                message = f"the server's certificate is not trusted: {error.verify_message}"
+                raise PermanentError("tls_failed", message) from error
+            if isinstance(error, OSError):
+                _refuse_alert(error)
+                raise httpcore2.ConnectError(str(error)) from error
+            raise
         return secured
+
+    def _refuse_unchecked(self, tls: ssl.SSLContext) -> None:
+        """Whom nobody vouches for may be anybody, wherever anybody can be in between."""
+        peer = ipaddress.ip_address(self._socket.getpeername()[0])
+        if tls.verify_mode == ssl.CERT_NONE and is_global(peer):
+            self.close()
+            raise PermanentError(
+                "tls_failed",
+                f"verify: false is for addresses that egress.allow names, and {peer} is on the"
+                " public network; give the authority of its certificate as tls.ca",
+            )
 
     def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 - httpcore's signature
         if info == "ssl_object" and isinstance(self._socket, ssl.SSLSocket):

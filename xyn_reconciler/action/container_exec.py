@@ -1,47 +1,24 @@
 """``container.exec``: one command in a container that can do nothing but compute.
 
-No privilege, no capability, no folder of this machine, no network, a root that
-cannot be written, an ordinary user, and bounds on memory, processes, CPU and
-time. The image is named by its content, so what was reviewed is what runs.
+What it may do is in :mod:`.container_settings`, what goes in and comes out in
+:mod:`.container_files`. The image is named by its content, or by a name that
+the node allows and whose content is noted, so what was reviewed is what runs.
 The container goes with the step; what a killed node left is found by its labels.
 """
 
-import contextlib
-import os
 import re
-import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
 
+from xyn_reconciler.action import container_engine as engines
+from xyn_reconciler.action import container_files as files
+from xyn_reconciler.action.container_engine import Take
+from xyn_reconciler.action.container_settings import FOLDER, MEMORY, PIDS, USER, settings
 from xyn_reconciler.action.context import ActionContext
 from xyn_reconciler.action.output import Output, output_properties
-from xyn_reconciler.action.watch import ended_by
 from xyn_reconciler.model.capability import ActionSpec
-from xyn_reconciler.model.errors import PermanentError, TemporaryError
-from xyn_reconciler.model.units import parse_size
-
-if TYPE_CHECKING:
-    from docker import DockerClient
-    from docker.models.containers import Container
-
-RUN_LABEL: Final = "xyn.run_id"
-STEP_LABEL: Final = "xyn.step_id"
-PROCESS_LABEL: Final = "xyn.process"
-_THIS_PROCESS: Final = uuid.uuid4().hex
-
-MEMORY: Final = "256MB"
-"""Memory of a container where ``memory`` says nothing; there is no swap."""
-LEAST_MEMORY: Final = 7_000_000
-"""Just above the engine's own least."""
-MOST_MEMORY: Final = 8_000_000_000
-PIDS: Final = 128
-USER: Final = "65534:65534"
-"""nobody, on every Linux."""
-_TMP_OPTIONS: Final = "rw,nosuid,nodev,size=64m"
-_ENGINE_SECONDS: Final = 60
-"""How long the engine may take to answer one request."""
-_SOCKET: Final = Path("/var/run/docker.sock")
+from xyn_reconciler.model.errors import PermanentError
 
 INPUT_SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
@@ -50,7 +27,8 @@ INPUT_SCHEMA: Final[dict[str, Any]] = {
     "properties": {
         "image": {
             "type": "string",
-            "description": "NAME@sha256:DIGEST, or sha256:ID of an image that the engine has.",
+            "description": "NAME@sha256:DIGEST, or sha256:ID of an image that the engine has; or a"
+            " name that containers.allow of node.yaml lists.",
         },
         "argv": {
             "type": "array",
@@ -59,6 +37,29 @@ INPUT_SCHEMA: Final[dict[str, Any]] = {
             "description": "The program and its arguments; the image's own entrypoint is not used.",
         },
         "env": {"type": "object", "additionalProperties": {"type": ["string", "number"]}},
+        "stdin": {"type": "string", "description": "What it can read; nothing by default."},
+        "files": {
+            "type": "object",
+            "propertyNames": {"pattern": files.IN_PATTERN},
+            "additionalProperties": {"type": "string"},
+            "description": f"in/NAME -> text: files below {FOLDER}, which it is started in.",
+        },
+        "inputs": {
+            "type": "object",
+            "propertyNames": {"pattern": files.NAME_PATTERN},
+            "additionalProperties": {"type": "string", "format": "uuid"},
+            "description": "NAME -> artifact id: artifacts as files in/NAME.",
+        },
+        "artifacts": {
+            "type": "array",
+            "items": {"type": "string", "pattern": files.OUT_PATTERN},
+            "description": "Folders and files below out/; each file there becomes an artifact.",
+        },
+        "result": {
+            "type": "string",
+            "pattern": files.OUT_PATTERN,
+            "description": "A JSON file below out/ that is the output result; at most 256 KiB.",
+        },
         "user": {"type": "string", "default": USER, "description": "UID or UID:GID, never 0."},
         "network": {
             "type": "string",
@@ -72,19 +73,50 @@ INPUT_SCHEMA: Final[dict[str, Any]] = {
 
 OUTPUT_SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
-    "required": ["exit_status", "stdout", "stdout_bytes", "stderr", "stderr_bytes"],
+    "required": ["exit_status", "image", "stdout", "stdout_bytes", "stderr", "stderr_bytes"],
     "properties": {
         "exit_status": {"type": "integer"},
+        "image": {"type": "string", "description": "What ran, by its digest."},
         **output_properties("stdout"),
         **output_properties("stderr"),
+        "artifacts": {
+            "type": "object",
+            "additionalProperties": {"type": "string"},
+            "description": "Path below out/ -> artifact id, where artifacts were asked for.",
+        },
+        "result": {"description": "What the result file holds, where one was asked for."},
     },
 }
 
-_IMAGE: Final = re.compile(r"([a-z0-9][a-z0-9._/:-]{0,254}@)?sha256:[0-9a-f]{64}")
-_USER: Final = re.compile(r"[1-9][0-9]{0,8}(:[1-9][0-9]{0,8})?")
-_NETWORK: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
-_SHARED_NETWORKS: Final = frozenset({"host", "bridge", "default", "none"})
-_ENV_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+ERRORS: Final = {
+    "invalid_inputs": "A user, a network, a path or a size is none that is allowed.",
+    "image_not_allowed": "The image is named neither by its digest nor as node.yaml allows it.",
+    "image_not_found": "The engine does not have the image: docker pull it there.",
+    "engine_unavailable": "The engine does not answer; tried again.",
+    "engine_refused": "The engine refused, such as a program that the image does not have.",
+    "not_found": "There is no such artifact.",
+    "out_of_memory": "The command used more memory than it was given.",
+    "exit_status": "The command ended with another exit status than 0; its outputs are details.",
+    "invalid_result": "The result file is missing, or holds no JSON.",
+    "file_too_large": "A file in out is larger than an artifact, or a result, may be.",
+    "too_many_files": "There are more than 200 files to keep in out.",
+}
+
+_NAME: Final = r"[a-z0-9][a-z0-9._-]*(:[0-9]{1,5})?(/[a-z0-9][a-z0-9._-]*)*"
+_IMAGE: Final = re.compile(
+    rf"({_NAME}@)?sha256:[0-9a-f]{{64}}|(?!sha256:){_NAME}(:[A-Za-z0-9_][A-Za-z0-9._-]{{0,127}})?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a command ended."""
+
+    status: int
+    image: str
+    """By its digest."""
+    out_of_memory: bool
+    found: files.Found
 
 
 class ContainerExec:
@@ -96,193 +128,69 @@ class ContainerExec:
         INPUT_SCHEMA,
         OUTPUT_SCHEMA,
         idempotent=False,
+        capabilities=frozenset({"containers", "artifacts"}),
+        errors=ERRORS,
     )
 
     def run(self, inputs: Mapping[str, Any], context: ActionContext) -> dict[str, Any]:
-        """Run it and give ``{exit_status, stdout, stderr, ...}``.
-
-        Codes: ``invalid_inputs``, ``image_not_found``, ``engine_unavailable``,
-        ``engine_refused``, ``out_of_memory``, ``timeout``, ``cancelled``, ``exit_status``.
-        """
-        settings = _settings(inputs, context)
-        with (
-            _engine() as engine,
-            Output("stdout", context) as stdout,
-            Output("stderr", context) as stderr,
-            _container(engine, settings) as container,
-        ):
-            status, out_of_memory = _run(container, stdout, stderr, context)
-            outputs = {"exit_status": status, **stdout.outputs(), **stderr.outputs()}
-        context.log(f"container: exit status {status}")
-        if out_of_memory:
+        """Run it and give ``{exit_status, image, stdout, ...}``; codes: :data:`ERRORS`."""
+        given = inputs.get("stdin")
+        with Output("stdout", context) as stdout, Output("stderr", context) as stderr:
+            ended = execute(
+                inputs,
+                context,
+                stdin=None if given is None else given.encode("utf-8", "surrogatepass"),
+                stdout=stdout.take,
+                stderr=stderr.take,
+            )
+            outputs = {"exit_status": ended.status, "image": ended.image}
+            outputs |= {**stdout.outputs(), **stderr.outputs()}
+        if "artifacts" in inputs:
+            outputs["artifacts"] = ended.found.artifacts
+        context.log(f"container of {ended.image}: exit status {ended.status}")
+        if ended.out_of_memory:
             message = f"the command used more than {inputs.get('memory', MEMORY)} of memory"
             raise PermanentError("out_of_memory", message, details=outputs)
-        if status != 0:
-            message = f"the command ended with exit status {status}"
+        if ended.status != 0:
+            message = f"the command ended with exit status {ended.status}"
             raise PermanentError("exit_status", message, details=outputs)
+        if "result" in inputs:
+            outputs["result"] = files.parsed(ended.found.result, inputs["result"])
         return outputs
 
 
-def remove_leftovers(left: Callable[[Collection[uuid.UUID]], Collection[uuid.UUID]]) -> int:
-    """Remove the containers of runs that nobody is advancing any more; how many there were.
+def execute(
+    inputs: Mapping[str, Any],
+    context: ActionContext,
+    *,
+    stdin: bytes | None,
+    stdout: Take,
+    stderr: Take,
+) -> Ended:
+    """Run what ``inputs`` (of :data:`INPUT_SCHEMA`) say; what is printed goes where it is told.
 
-    ``left`` is asked which of the runs that other processes began containers
-    for are such. It is asked after the engine: what begins meanwhile is not
-    looked at. Asks nobody where no engine is set up.
+    Raises as the action does, but for how the command itself ended.
     """
-    if not (os.environ.get("DOCKER_HOST") or _SOCKET.exists()):
-        return 0
-    with _engine() as engine:
-        others = [
-            (uuid.UUID(container.labels[RUN_LABEL]), container)
-            for container in engine.containers.list(
-                all=True, filters={"label": RUN_LABEL}, ignore_removed=True
-            )
-            if container.labels.get(PROCESS_LABEL) != _THIS_PROCESS
-        ]
-        wanted = set(left({run_id for run_id, _ in others})) if others else set()
-        leftovers = [container for run_id, container in others if run_id in wanted]
-        for container in leftovers:
-            _remove(container)
-    return len(leftovers)
-
-
-# ── what is asked for ────────────────────────────────────────────────────────────────────────────
-
-
-def _settings(inputs: Mapping[str, Any], context: ActionContext) -> dict[str, Any]:
-    """Give the arguments of the engine's ``create``; all that is not allowed is not there."""
-    memory = _memory(inputs.get("memory", MEMORY))
-    user = _matching(_USER, inputs.get("user", USER), "a user by number other than 0")
-    return {
-        "image": _matching(_IMAGE, inputs["image"], "an image by its digest (sha256:...)"),
-        # As entrypoint, so that the image's own is not put before it.
-        "entrypoint": [_word(word) for word in inputs["argv"]],
-        "environment": {
-            _matching(_ENV_NAME, name, "the name of a variable"): _word(value)
-            for name, value in inputs.get("env", {}).items()
-        },
-        "user": user,
-        "network_mode": _network(inputs.get("network")),
-        "labels": {
-            RUN_LABEL: str(context.run_id),
-            STEP_LABEL: str(context.step_id),
-            PROCESS_LABEL: _THIS_PROCESS,
-        },
-        "mem_limit": memory,
-        "memswap_limit": memory,
-        "pids_limit": inputs.get("pids", PIDS),
-        "nano_cpus": round(inputs.get("cpus", 1) * 1_000_000_000),
-        "read_only": True,
-        # Its owner is said, since the engine may give it the mode of the image's folder.
-        "tmpfs": {"/tmp": f"{_TMP_OPTIONS},uid={user.partition(':')[0]}"},  # noqa: S108 - in there
-        "cap_drop": ["ALL"],
-        "security_opt": ["no-new-privileges:true"],
-        "privileged": False,
-        "ipc_mode": "private",
-        # What it prints is read as it comes and kept by us.
-        "log_config": {"Type": "none", "Config": {}},
-    }
-
-
-def _matching(pattern: re.Pattern[str], text: str, what: str) -> str:
-    if not pattern.fullmatch(text):
-        raise PermanentError("invalid_inputs", f"{text!r} is not {what}")
-    return text
-
-
-def _word(value: str | float) -> str:
-    word = str(value)
-    if "\0" in word:
-        raise PermanentError("invalid_inputs", "a command cannot hold the character NUL")
-    return word
-
-
-def _network(name: str | None) -> str:
-    if name is None:
-        return "none"
-    if name in _SHARED_NETWORKS or not _NETWORK.fullmatch(name):
-        message = f"{name!r} is not a network made for containers like this (docker network create)"
-        raise PermanentError("invalid_inputs", message)
-    return name
-
-
-def _memory(text: str) -> int:
-    try:
-        size = parse_size(text)
-    except ValueError as error:
-        raise PermanentError("invalid_inputs", f"memory: {error}") from error
-    if not LEAST_MEMORY <= size <= MOST_MEMORY:
-        raise PermanentError("invalid_inputs", "memory is between 7MB and 8GB")
-    return size
-
-
-# ── the engine ───────────────────────────────────────────────────────────────────────────────────
-
-
-@contextlib.contextmanager
-def _engine() -> Iterator["DockerClient"]:
-    """Give a client of the engine that ``DOCKER_HOST`` names, or of this machine's."""
-    import docker  # noqa: PLC0415 - half a second to load: only where it is used
-    from docker.errors import APIError, DockerException, ImageNotFound  # noqa: PLC0415 - as above
-    from requests.exceptions import RequestException  # noqa: PLC0415 - as above
-
-    try:
-        client = docker.from_env(timeout=_ENGINE_SECONDS)
-        try:
-            yield client
-        finally:
-            client.close()
-    except ImageNotFound as error:
-        message = f"the engine does not have this image: docker pull it first ({error.explanation})"
-        raise PermanentError("image_not_found", message) from error
-    except APIError as error:
-        message = f"the container engine refused: {error.explanation or error}"
-        if error.is_server_error():
-            raise TemporaryError("engine_unavailable", message) from error
-        raise PermanentError("engine_refused", message) from error
-    except (DockerException, RequestException) as error:
-        message = f"the container engine does not answer: {error}"
-        raise TemporaryError("engine_unavailable", message) from error
-
-
-@contextlib.contextmanager
-def _container(engine: "DockerClient", settings: dict[str, Any]) -> Iterator["Container"]:
-    container = engine.containers.create(**settings)
-    try:
-        yield container
-    finally:
-        _remove(container)
-
-
-def _remove(container: "Container") -> None:
-    from docker.errors import APIError  # noqa: PLC0415 - see _engine
-
-    try:
-        container.remove(force=True, v=True)
-    except APIError as error:
-        # Gone, or going: somebody else removes it.
-        if error.status_code not in {404, 409}:
-            raise
-
-
-def _run(
-    container: "Container", stdout: Output, stderr: Output, context: ActionContext
-) -> tuple[int, bool]:
-    """Run it to its end; its exit status, and whether it wanted too much memory."""
-    # Before it starts, so that nothing it prints is missed.
-    pieces = container.attach(stream=True, stdout=True, stderr=True, logs=False, demux=True)
-    try:
-        with ended_by(context, lambda: _remove(container)):
-            container.start()
-            for out, err in pieces:
-                stdout.take(out or b"")
-                stderr.take(err or b"")
-            status = int(container.wait()["StatusCode"])
-            container.reload()
-    finally:
-        with contextlib.suppress(OSError):  # The other side may have closed it before.
-            pieces.close()
-        # Its own close leaves the file around the socket.
-        cast("Any", pieces)._response.close()  # noqa: SLF001 - see above
-    return status, bool(container.attrs["State"]["OOMKilled"])
+    if not _IMAGE.fullmatch(inputs["image"]):
+        raise PermanentError("invalid_inputs", f"{inputs['image']!r} is not an image")
+    files.check(inputs)
+    asked = settings(inputs, context)
+    folder = files.wanted(inputs)
+    if folder:
+        # A volume without a name, and nothing of the image in it.
+        mount = {"Target": FOLDER, "Type": "volume", "VolumeOptions": {"NoCopy": True}}
+        asked |= {"mounts": [mount], "working_dir": FOLDER}
+    if stdin is not None:
+        asked |= {"stdin_open": True}
+    with engines.engine() as client:
+        image_id, image = engines.resolved(client, inputs["image"], context.images)
+        with engines.container(client, {**asked, "image": image_id}) as made:
+            if folder:
+                with files.packed(inputs, context) as archive:
+                    made.put_archive(FOLDER, archive)
+            status, out_of_memory = engines.run_to_end(made, stdin, stdout, stderr, context)
+            found = files.Found()
+            if inputs.get("artifacts") or "result" in inputs:
+                with engines.archive(made, f"{FOLDER}/out") as pieces:
+                    found = files.collected(pieces, inputs, context)
+    return Ended(status, image, out_of_memory, found)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from xyn_reconciler.model.capability import ActionSpec, Footprint, KeepArtifact
+from xyn_reconciler.model.capability import ActionSpec, Footprint, KeepArtifact, OpenArtifact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,14 +24,28 @@ class ActionContext:
     log: Callable[[str], None]
     """Adds a line to the run's log; secrets are taken out there."""
     secret: Callable[[str], str | None]
-    """Resolves a secret reference such as ``env/NAME``."""
+    """Resolves a secret reference: ``env/NAME``, or a path such as ``team/noc/ssh``."""
+    redact: Callable[[str], str] = lambda text: text
+    """Takes secrets out; asked before a text is cut, for half a secret is not known any more."""
+    live: Callable[[str], None] = lambda _: None
+    """Shows text to whoever watches, while the attempt goes on; it is kept nowhere."""
+    item: int | None = None
+    """Which item of a ``foreach`` this is, from 0."""
     egress: tuple[str, ...] = ()
     """What ``egress.allow`` of ``node.yaml`` permits beyond the public network."""
+    known_hosts: str = ""
+    """The repository's own ``known_hosts``, as OpenSSH writes it; empty where it has none."""
+    images: tuple[str, ...] = ()
+    """What ``containers.allow`` of ``node.yaml`` lets containers be made of, by name."""
     idempotency_key: str | None = None
     providers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """``providers`` of ``node.yaml``."""
+    models: Mapping[str, Any] = field(default_factory=dict)
+    """``aliases``, ``override``, ``fallback`` and ``budgets`` of ``node.yaml``."""
     artifact: KeepArtifact | None = None
     """Keeps bytes that are too many for the outputs; without it they are dropped."""
+    open_artifact: OpenArtifact | None = None
+    """Opens artifacts that are there already, whoever made them."""
     artifact_max: int = 250_000_000
     """Bytes of one artifact (seed 38.1)."""
     footprint: Callable[[Footprint], None] = lambda _: None

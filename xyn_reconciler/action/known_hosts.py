@@ -17,6 +17,9 @@ from xyn_reconciler.model.errors import PermanentError
 FILES: Final = ("~/.ssh/known_hosts", "/etc/ssh/ssh_known_hosts")
 
 
+WHERE: Final = "known_hosts in the state repository"
+
+
 def read_files() -> str:
     """Give what this machine knows, its user's file first."""
     texts = []
@@ -87,17 +90,21 @@ def changed(host: str, shown: PKey, expected: Iterable[PKey]) -> PermanentError:
     return PermanentError(
         "host_key_changed",
         f"{host} shows the key {shown.fingerprint} ({shown.get_name()}), known is {known}:"
-        " somebody may be in between. If the host was made anew, change known_hosts",
+        f" somebody may be in between. If the host was made anew, change its line in {WHERE}",
         details={"host": host, "fingerprint": shown.fingerprint, "expected": known},
     )
 
 
 class _Refuse(MissingHostKeyPolicy):
-    def missing_host_key(self, client: SSHClient, hostname: str, key: PKey) -> None:  # noqa: ARG002 - paramiko's signature
+    def missing_host_key(self, client: SSHClient, hostname: str, key: PKey) -> None:
+        # Known by keys of other kinds alone: another key all the same.
+        others = client.get_host_keys().lookup(hostname)
+        if others:
+            raise changed(hostname, key, others.values())
         line = f"{hostname} {key.get_name()} {key.get_base64()}"
         raise PermanentError(
             "host_key_unknown",
-            f"{hostname} is not in known_hosts; it shows the key {key.fingerprint}"
-            f" ({key.get_name()}). Compare it on the host, then add the line: {line}",
+            f"{hostname} is not known; it shows the key {key.fingerprint}"
+            f" ({key.get_name()}). Compare it on the host, then add to {WHERE} the line: {line}",
             details={"host": hostname, "fingerprint": key.fingerprint, "add": line},
         )

@@ -1,9 +1,10 @@
-"""What a command printed, however much it was: its beginning and its end, and the whole in a file.
+"""What a command prints, however much it is: live, its beginning and its end, the whole in a file.
 
 Memory holds at most some multiples of ``keep``, whatever comes. The file is
 made only where the outputs cannot hold it all.
 """
 
+import codecs
 import tempfile
 from typing import IO, Any, Final, Self, cast
 
@@ -11,6 +12,8 @@ from xyn_reconciler.action.context import ActionContext
 
 KEEP: Final = 65_536
 """Bytes of one stream that stand in the outputs: half of it the beginning, half the end."""
+_BEYOND: Final = 16_384
+"""Bytes beyond a cut that are looked at, so that no half of a secret stays; none is longer."""
 
 
 class Output:
@@ -21,12 +24,14 @@ class Output:
         self.length = 0
         self._context = context
         self._half = keep // 2
+        self._held = self._half + _BEYOND
         self._head = bytearray()
         self._tail = bytearray()
         self._file: IO[bytes] | None = None
         if context.artifact is not None:
             self._file = tempfile.SpooledTemporaryFile(max_size=keep)  # noqa: SIM115 - closed in __exit__
         self._room = context.artifact_max
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def __enter__(self) -> Self:
         return self
@@ -37,14 +42,15 @@ class Output:
 
     def take(self, chunk: bytes) -> None:
         self.length += len(chunk)
+        self._context.live(self._decoder.decode(chunk))
         if self._file is not None and self._room > 0:
             self._file.write(chunk[: self._room])
             self._room -= len(chunk)
-        missing = self._half - len(self._head)
+        missing = self._held - len(self._head)
         self._head += chunk[: max(missing, 0)]
         self._tail += chunk[max(missing, 0) :]
-        if len(self._tail) > 4 * self._half:
-            del self._tail[: -self._half]
+        if len(self._tail) > 4 * self._held:
+            del self._tail[: -self._held]
 
     @property
     def cut(self) -> bool:
@@ -52,10 +58,23 @@ class Output:
         return self.length > 2 * self._half
 
     def text(self) -> str:
-        tail = self._tail[-self._half :]
-        left_out = self.length - len(self._head) - len(tail)
-        between = b"" if left_out == 0 else b"\n[... %d bytes left out ...]\n" % left_out
-        return bytes(self._head + between + tail).decode("utf-8", "replace")
+        if not self.cut:
+            return (self._head + self._tail).decode("utf-8", "replace")
+        if self.length == len(self._head) + len(self._tail):
+            whole = self._clean(self._head + self._tail)
+            head, tail = whole[: self._half], whole[-self._half :]
+        else:
+            # Not the outer end, where a secret may be cut in two already.
+            head = self._clean(self._head)[:-_BEYOND][: self._half]
+            tail = self._clean(self._tail[-self._held :])[_BEYOND:][-self._half :]
+        left_out = b"\n[... %d bytes left out ...]\n" % (self.length - 2 * self._half)
+        return (head + left_out + tail).decode("utf-8", "replace")
+
+    def _clean(self, part: bytes | bytearray) -> bytes:
+        """Without secrets; byte by byte the same elsewhere."""
+        text = part.decode("utf-8", "surrogateescape")
+        clean = self._context.redact(text)
+        return bytes(part) if clean == text else clean.encode("utf-8", "surrogateescape")
 
     def outputs(self) -> dict[str, Any]:
         """Give ``{<name>, <name>_bytes}``, and ``<name>_artifact`` where the whole was kept.

@@ -32,6 +32,7 @@ from xyn_reconciler.action.connection import Dialer
 from xyn_reconciler.action.context import ActionContext
 from xyn_reconciler.action.egress import parse_rule, permitted
 from xyn_reconciler.action.known_hosts import KnownHosts, changed, read_files
+from xyn_reconciler.action.ssh_route import Stop, jumps, route
 from xyn_reconciler.action.watch import ended_by
 from xyn_reconciler.model.errors import PermanentError, TemporaryError
 
@@ -56,11 +57,9 @@ class Hop(Protocol):
 @contextlib.contextmanager
 def logged_in(inputs: Mapping[str, Any], context: ActionContext) -> Iterator[Hop]:
     """Give an open connection; closed with the context."""
-    given = inputs.get("known_hosts")
-    known = KnownHosts(read_files() if given is None else given, strict=given is not None)
-    hops = _hops(inputs)
+    known = _known(inputs.get("known_hosts"), context)
+    hops = _hops(route(inputs), context)
     _check_behind(hops, context.egress)
-    _set_credentials(hops[-1], inputs, context)
     first = Dialer(context).dial(hops[0].host, hops[0].port)
     try:
         hops[0].connect_kwargs["sock"] = first
@@ -70,8 +69,11 @@ def logged_in(inputs: Mapping[str, Any], context: ActionContext) -> Iterator[Hop
             hop.connect_timeout = None
             for name in ("timeout", "banner_timeout", "auth_timeout", "channel_timeout"):
                 hop.connect_kwargs[name] = seconds
-        with translated(hops[-1]), ended_by(context, lambda: _shut(first)):
-            hops[-1].open()
+        with ended_by(context, lambda: _shut(first)):
+            for hop in hops:
+                # One after another, so that the one that refuses is the one that is named.
+                with translated(hop):
+                    hop.open()
         yield hops[-1]
     finally:
         for hop in reversed(hops):
@@ -79,41 +81,45 @@ def logged_in(inputs: Mapping[str, Any], context: ActionContext) -> Iterator[Hop
         first.close()
 
 
-def _hops(inputs: Mapping[str, Any]) -> list[Hop]:
+def _known(given: str | None, context: ActionContext) -> KnownHosts:
+    """The step's own lines alone, else the repository's, else this machine's."""
+    if given is not None:
+        return KnownHosts(given, strict=True)
+    return KnownHosts(context.known_hosts or read_files(), strict=False)
+
+
+def _hops(stops: Sequence[Stop], context: ActionContext) -> list[Hop]:
     """Give the connections in the order they are made; the last is the host itself."""
     config = fabric.Config(lazy=True)
     config.load_ssh_config()
-    asked: Mapping[str, str] = cast("Any", config).base_ssh_config.lookup(inputs["host"])
-    names = [name.strip() for name in asked.get("proxyjump", "none").split(",")]
+    if len(stops) == 1:
+        asked: Mapping[str, str] = cast("Any", config).base_ssh_config.lookup(stops[0].host)
+        stops = [*jumps(asked.get("proxyjump", "none")), *stops]
     hops: list[Hop] = []
-    for name in [] if names == ["none"] else names:
-        hops.append(_connection(name, config, hops))
-    hops.append(
-        _connection(inputs["host"], config, hops, user=inputs.get("user"), port=inputs.get("port"))
-    )
+    for stop in stops:
+        hops.append(_connection(stop, config, hops, context))
     return hops
 
 
 def _connection(
-    name: str,
-    config: fabric.Config,
-    before: Sequence[Hop],
-    **given: Any,  # noqa: ANN401 - user and port
+    stop: Stop, config: fabric.Config, before: Sequence[Hop], context: ActionContext
 ) -> Hop:
     gateway = before[-1] if before else False
     # connect_kwargs is a dictionary of its own: fabric would share one among all connections.
     made = fabric.Connection(
-        name,
+        stop.host,
+        user=stop.user,
+        port=stop.port,
         config=config,
         gateway=gateway,
         forward_agent=False,
         connect_kwargs={"allow_agent": True, "look_for_keys": True},
-        **given,
     )
     connection = cast("Hop", made)
     if connection.ssh_config.get("proxycommand", "none") != "none":
-        message = f"the ProxyCommand for {name} goes around the egress rule; use ProxyJump"
+        message = f"the ProxyCommand for {stop.host} goes around the egress rule; use ProxyJump"
         raise PermanentError("proxy_command_refused", message)
+    _set_credentials(connection, stop, context)
     return connection
 
 
@@ -135,16 +141,16 @@ def _check_behind(hops: Sequence[Hop], allow: Sequence[str]) -> None:
             permitted(hop.host, hop.port, [address], allow)
 
 
-def _set_credentials(hop: Hop, inputs: Mapping[str, Any], context: ActionContext) -> None:
+def _set_credentials(hop: Hop, stop: Stop, context: ActionContext) -> None:
     """Have only what was referred to be tried, where something was."""
-    references = [name for name in ("key_ref", "password_ref") if name in inputs]
-    if references:
-        hop.connect_kwargs.pop("key_filename", None)
-        hop.connect_kwargs |= {"allow_agent": False, "look_for_keys": False}
-    if "key_ref" in inputs:
-        hop.connect_kwargs["pkey"] = _key(_secret(inputs["key_ref"], context), inputs["key_ref"])
-    if "password_ref" in inputs:
-        hop.connect_kwargs["password"] = _secret(inputs["password_ref"], context)
+    if stop.key_ref is None and stop.password_ref is None:
+        return
+    hop.connect_kwargs.pop("key_filename", None)
+    hop.connect_kwargs |= {"allow_agent": False, "look_for_keys": False}
+    if stop.key_ref is not None:
+        hop.connect_kwargs["pkey"] = _key(_secret(stop.key_ref, context), stop.key_ref)
+    if stop.password_ref is not None:
+        hop.connect_kwargs["password"] = _secret(stop.password_ref, context)
 
 
 def _secret(reference: str, context: ActionContext) -> str:

@@ -1,22 +1,19 @@
 """``ssh.run``: one command on another machine, and nothing of it left there when the step is over.
 
-The command runs below ``timeout`` and beside a watcher that waits for the end
-of its standard input: whether the step is cancelled, times out, or this whole
-node dies, the connection ends and the watcher ends the command. fabric's own
-``run`` is not used: it keeps the output in memory, in quadratic time.
+What ends it over there is in :mod:`.ssh_command`. fabric's own ``run`` is not
+used: it keeps the output in memory, in quadratic time.
 """
 
 import contextlib
-import math
-import re
 import select
-import shlex
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from xyn_reconciler.action.context import ActionContext
 from xyn_reconciler.action.output import Output, output_properties
+from xyn_reconciler.action.ssh_command import remote_command
+from xyn_reconciler.action.ssh_route import GATEWAY, PROPERTIES, route
 from xyn_reconciler.action.watch import SLICE_SECONDS, over
 from xyn_reconciler.model.capability import ActionSpec
 from xyn_reconciler.model.errors import PermanentError, TemporaryError
@@ -30,12 +27,8 @@ INPUT_SCHEMA: Final[dict[str, Any]] = {
     "required": ["host"],
     "oneOf": [{"required": ["argv"]}, {"required": ["cmd"]}],
     "properties": {
-        "host": {
-            "type": "string",
-            "description": "A name, an address, or an alias of ~/.ssh/config.",
-        },
-        "port": {"type": "integer", "minimum": 1, "maximum": 65535},
-        "user": {"type": "string", "description": "~/.ssh/config, else the worker's own."},
+        **PROPERTIES,
+        "gateway": GATEWAY,
         "argv": {
             "type": "array",
             "minItems": 1,
@@ -47,11 +40,10 @@ INPUT_SCHEMA: Final[dict[str, Any]] = {
             "minLength": 1,
             "description": "A command line for sh; what is interpolated is quoted.",
         },
-        "key_ref": {"type": "string", "description": "Secret: a private key in OpenSSH's form."},
-        "password_ref": {"type": "string", "description": "Secret: a password."},
         "known_hosts": {
             "type": "string",
-            "description": "Lines of known_hosts; they alone count then.",
+            "description": "Lines of known_hosts, which alone count then; else those of the file"
+            " known_hosts in the state repository, else those of the worker's machine.",
         },
     },
 }
@@ -66,11 +58,6 @@ OUTPUT_SCHEMA: Final[dict[str, Any]] = {
     },
 }
 
-_HOST: Final = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9._:-]{0,252}")
-_USER: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@-]{0,63}\$?")
-
-KILL_AFTER: Final = 2
-"""Seconds between asking the command to end and ending it."""
 _LEAVING_SECONDS: Final = 5.0
 """How long the other side may take to end the command: less than a worker's patience."""
 _DRAIN_SECONDS: Final = 1.0
@@ -81,16 +68,20 @@ _WINDOW: Final = 1 << 20
 """Bytes that the other side may send ahead of us; they wait in memory."""
 _CHUNK: Final = 1 << 16
 
-# $1: seconds; the rest is the command. File descriptor 3 is the connection's standard input, on
-# which nothing ever comes but its end.
-_SCRIPT: Final = f"""
-t=$1; shift; exec 3<&0
-timeout -k {KILL_AFTER} "$t" "$@" </dev/null 3<&- & p=$!
-(read -r _ <&3; kill -TERM "$p") >/dev/null 2>&1 & w=$!
-wait "$p"; s=$?
-kill "$w" 2>/dev/null
-exit "$s"
-"""
+ERRORS: Final = {
+    "invalid_inputs": "A host, a user, a gateway or a word of the command is none.",
+    "invalid_known_hosts": "A line of known_hosts in the step is no entry.",
+    "invalid_key": "The secret is no private key without a passphrase.",
+    "secret_not_found": "There is no such secret on this node.",
+    "egress_denied": "node.yaml does not allow this node to connect there.",
+    "host_unresolved": "The name of the host does not resolve; tried again.",
+    "proxy_command_refused": "~/.ssh/config has a ProxyCommand, which would go around egress.",
+    "host_key_unknown": "The host shows a key that is not known; the message has the line to add.",
+    "host_key_changed": "The host shows another key than the known one; both are named.",
+    "auth_failed": "The host does not let us in.",
+    "connection": "The host cannot be reached, or the connection broke; tried again.",
+    "exit_status": "The command ended with another exit status than 0; its outputs are details.",
+}
 
 
 class SshRun:
@@ -103,16 +94,12 @@ class SshRun:
         OUTPUT_SCHEMA,
         idempotent=False,
         shell_inputs=frozenset({"cmd"}),
+        capabilities=frozenset({"network", "secrets", "artifacts"}),
+        errors=ERRORS,
     )
 
     def run(self, inputs: Mapping[str, Any], context: ActionContext) -> dict[str, Any]:
-        """Run it and give ``{exit_status, stdout, stderr, ...}``.
-
-        Codes: ``invalid_inputs``, ``invalid_known_hosts``, ``invalid_key``,
-        ``secret_not_found``, ``egress_denied``, ``host_unresolved``,
-        ``proxy_command_refused``, ``host_key_unknown``, ``host_key_changed``,
-        ``auth_failed``, ``connection``, ``timeout``, ``cancelled``, ``exit_status``.
-        """
+        """Run it and give ``{exit_status, stdout, stderr, ...}``; codes: :data:`ERRORS`."""
         _check(inputs)
         from xyn_reconciler.action.ssh_connect import (  # noqa: PLC0415 - paramiko takes a second
             logged_in,
@@ -141,27 +128,13 @@ class SshRun:
 
 def _check(inputs: Mapping[str, Any]) -> None:
     """Refuse what a tool on the way could read as something else."""
-    if not _HOST.fullmatch(inputs["host"]):
-        raise PermanentError("invalid_inputs", f"{inputs['host']!r} is not a host")
-    if "user" in inputs and not _USER.fullmatch(inputs["user"]):
-        raise PermanentError("invalid_inputs", f"{inputs['user']!r} is not a user")
+    route(inputs)
     words = [str(word) for word in inputs.get("argv", [inputs.get("cmd", "")])]
     if any("\0" in word for word in words):
         raise PermanentError("invalid_inputs", "a command cannot hold the character NUL")
     if "argv" in inputs and (not words[0] or words[0].startswith("-")):
         message = f"{words[0]!r} is not a program: a name that begins with - is read as an option"
         raise PermanentError("invalid_inputs", message)
-
-
-def remote_command(inputs: Mapping[str, Any], seconds: float) -> str:
-    """Give the line that sshd hands to the user's login shell."""
-    if "argv" in inputs:
-        command = [str(word) for word in inputs["argv"]]
-    else:
-        command = ["sh", "-c", inputs["cmd"]]
-    # The other side's clock is the second belt: ours, and the watcher, come first.
-    most = math.ceil(max(seconds, 0.0)) + KILL_AFTER
-    return shlex.join(["exec", "sh", "-c", _SCRIPT, "xyn", str(most), *command])
 
 
 def _status(channel: "Channel", stdout: Output, stderr: Output, context: ActionContext) -> int:

@@ -41,4 +41,12 @@ SPEC: Final = ActionSpec(
     _SCHEMA,
     _OUTPUTS,
     idempotent=True,  # Started in the step's own transaction: there is nothing to repeat.
+    capabilities=frozenset({"database"}),
+    errors={
+        "denied": "the rules do not let whoever caused this run start that one",
+        "not_found": "no blueprint of that id is active here",
+        "sub_run_failed": "the run that was waited for ended otherwise than completed; details has"
+        " its run_id, status and error",
+        "too_deep": "too many runs lie behind this one: it starts itself, it seems",
+    },
 )

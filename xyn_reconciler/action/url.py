@@ -55,7 +55,7 @@ def parse_url(text: str) -> tuple[httpx2.URL, Origin]:
     if "@" in parts.netloc:
         # The URL may hold a password, so it is not repeated.
         raise PermanentError(
-            "invalid_url", "a URL with a user or password is not accepted; use bearer_ref"
+            "invalid_url", "a URL with a user or password is not accepted; use auth"
         )
     if port == 0:
         raise _invalid(text, "there is no port 0")

@@ -1,7 +1,6 @@
 """What the actions of these tests are given of a node."""
 
 import io
-import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from typing import BinaryIO
 
 import pytest
 
+from tests.attempts import an_attempt
 from tests.sshd import Sshd, sshd
 from xyn_reconciler.action.context import ActionContext
 
@@ -22,7 +22,13 @@ class Kept:
     """Name, kind and content type."""
 
     def __call__(
-        self, *, name: str, kind: str, content_type: str, content: bytes | BinaryIO
+        self,
+        *,
+        name: str,
+        kind: str,
+        content_type: str,
+        content: bytes | BinaryIO,
+        retention: str | None = None,  # noqa: ARG002 - as KeepArtifact has it
     ) -> uuid.UUID:
         found = uuid.uuid4()
         stream = io.BytesIO(content) if isinstance(content, bytes) else content
@@ -33,17 +39,7 @@ class Kept:
 
 @pytest.fixture
 def attempt() -> ActionContext:
-    return ActionContext(
-        run_id=uuid.uuid4(),
-        step_id=uuid.uuid4(),
-        attempt=1,
-        correlation_id="c1",
-        deadline=time.monotonic() + 30,
-        cancelled=lambda: False,
-        log=lambda _: None,
-        secret=lambda _: None,
-        egress=("127.0.0.0/8",),
-    )
+    return an_attempt()
 
 
 @pytest.fixture(scope="session")

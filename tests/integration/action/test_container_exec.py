@@ -1,5 +1,7 @@
 """``container.exec`` against a real Docker engine, with an image made of busybox alone."""
 
+import datetime as dt
+import io
 import shutil
 import subprocess
 import threading
@@ -15,8 +17,10 @@ from tests.acceptance.docker_engine import Engine, docker_engine
 from tests.integration.action.conftest import Kept
 from tests.neighbours import neighbour
 from tests.running import wait_for
-from xyn_reconciler.action.container_exec import ContainerExec, remove_leftovers
+from xyn_reconciler.action.container_engine import remove_leftovers
+from xyn_reconciler.action.container_exec import ContainerExec
 from xyn_reconciler.action.context import ActionContext
+from xyn_reconciler.model.artifact import Artifact
 from xyn_reconciler.model.errors import PermanentError, StepError, TemporaryError
 
 pytestmark = pytest.mark.slow
@@ -38,7 +42,8 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Images]:
     folder = tmp_path_factory.mktemp("busybox")
     (folder / "tree" / "bin").mkdir(parents=True)
     shutil.copy(neighbour("busybox", "docker"), folder / "tree" / "bin" / "busybox")
-    for name in ("sh", "cat", "echo", "grep", "id", "ls", "sleep", "yes", "head", "seq", "touch"):
+    for name in ("sh", "cat", "echo", "grep", "id", "ls", "sleep", "yes", "head", "seq", "touch",
+                 "ln", "mkdir", "mkfifo", "dd", "truncate", "pwd", "kill"):  # fmt: skip
         (folder / "tree" / "bin" / name).symlink_to("busybox")
     subprocess.run(["tar", "-C", folder / "tree", "-cf", folder / "busybox.tar", "."], check=True)
     with docker_engine() as engine, pytest.MonkeyPatch.context() as patch:
@@ -68,6 +73,7 @@ def test_a_command_gives_its_streams_apart_and_leaves_no_container(
 
     assert outputs == {
         "exit_status": 0,
+        "image": images.busybox,
         "stdout": "a b\n",
         "stdout_bytes": 4,
         "stderr": "err\n",
@@ -222,3 +228,184 @@ def test_what_a_killed_node_left_is_found_by_its_run(images: Images) -> None:
     assert len(left) == 1
     assert remove_leftovers(lambda found: found) == 1
     assert images.left() == ""
+
+
+# ── files ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_files_go_in_and_declared_folders_come_out_as_artifacts(
+    attempt: ActionContext, images: Images
+) -> None:
+    kept = Kept()
+    given = uuid.uuid4()
+    known = Artifact(
+        artifact_id=given, name="given", kind="x", content_type="text/plain",
+        created_at=dt.datetime.now(dt.UTC), created_by="ada", byte_length=6, sha256="0",
+    )  # fmt: skip
+    context = replace(
+        attempt, artifact=kept, open_artifact=lambda _: (known, io.BytesIO(b"given\n"))
+    )
+    script = "pwd; cat in/a/b.txt in/given.txt; mkdir out/deep; echo 1 >out/deep/x; echo 2 >out/y"
+
+    outputs = run(
+        context, images, "sh", "-c", script,
+        files={"in/a/b.txt": "text\n"},
+        inputs={"given.txt": str(given)},
+        artifacts=["out/deep/"],
+    )  # fmt: skip
+
+    assert outputs["stdout"] == "/work\ntext\ngiven\n"
+    assert outputs["artifacts"].keys() == {"deep/x"}
+    assert kept.contents == {outputs["artifacts"]["deep/x"]: b"1\n"}
+
+
+def test_what_goes_in_cannot_be_changed_and_nothing_else_can_be_written(
+    attempt: ActionContext, images: Images
+) -> None:
+    script = "touch in/a in/x x 2>/dev/null || touch out/x && ls out"
+
+    outputs = run(attempt, images, "sh", "-c", script, files={"in/a": ""}, artifacts=["out"])
+
+    assert outputs["stdout"] == "x\n"
+
+
+def test_a_result_file_becomes_an_output(attempt: ActionContext, images: Images) -> None:
+    script = """echo '{"ok": [1, 2]}' >out/result.json"""
+
+    outputs = run(attempt, images, "sh", "-c", script, result="out/result.json")
+
+    assert outputs["result"] == {"ok": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        ("true", "invalid_result"),
+        ("echo '{' >out/r", "invalid_result"),
+        ("echo NaN >out/r", "invalid_result"),
+        ("yes '[' | head -n 100000 >out/r", "invalid_result"),
+        ("ln -s /etc/hostname out/r", "invalid_result"),
+        ("mkdir out/r", "invalid_result"),
+        ("yes | head -c 300000 >out/r", "file_too_large"),
+    ],
+)
+def test_a_result_that_is_none_is_an_error(
+    attempt: ActionContext, images: Images, script: str, code: str
+) -> None:
+    error = failure(lambda: run(attempt, images, "sh", "-c", script, result="out/r"))
+
+    assert error.failure_code == code
+    assert images.left() == ""
+
+
+def test_links_pipes_and_names_that_lead_elsewhere_are_left_out(
+    attempt: ActionContext, images: Images
+) -> None:
+    kept, lines = Kept(), list[str]()
+    context = replace(attempt, artifact=kept, log=lines.append)
+    script = (
+        "cd out; ln -s /etc/passwd link; ln -s / folder; mkfifo pipe; echo a >plain;"
+        "ln plain second; echo b >'..x'; echo c >\"$(echo -e 'new\\nline')\""
+    )
+
+    outputs = run(context, images, "sh", "-c", script, artifacts=["out/"])
+
+    names = set(outputs["artifacts"])
+    assert names >= {"..x", "new\nline"}
+    assert names & {"plain", "second"}
+    assert not names & {"link", "folder", "pipe"}
+    assert all(b"root:" not in content for content in kept.contents.values())
+    assert sum("no ordinary file" in line for line in lines) >= 3
+
+
+def test_files_are_no_larger_than_an_artifact_and_not_too_many(
+    attempt: ActionContext, images: Images
+) -> None:
+    narrow = replace(attempt, artifact=Kept(), artifact_max=100_000)
+
+    larger = failure(
+        lambda: run(
+            narrow, images, "dd", "if=/dev/zero", "of=out/x", "bs=1000", "count=200",
+            artifacts=["out"],
+        )
+    )  # fmt: skip
+    sparse = failure(lambda: run(narrow, images, "truncate", "-s", "1T", "out/x"))
+    many = failure(
+        lambda: run(
+            narrow, images, "sh", "-c", "for i in $(seq 250); do touch out/$i; done",
+            artifacts=["out/"],
+        )
+    )  # fmt: skip
+
+    assert larger.failure_code == "exit_status"
+    assert sparse.failure_code == "exit_status"
+    assert many.failure_code == "too_many_files"
+
+
+def test_what_a_failed_command_left_is_kept_too(attempt: ActionContext, images: Images) -> None:
+    kept = Kept()
+
+    error = failure(
+        lambda: run(
+            replace(attempt, artifact=kept), images, "sh", "-c", "echo why >out/log; exit 3",
+            artifacts=["out/"],
+        )
+    )  # fmt: skip
+
+    assert error.failure_code == "exit_status"
+    assert error.details is not None
+    assert kept.contents == {error.details["artifacts"]["log"]: b"why\n"}
+
+
+def test_no_volume_is_left_behind(attempt: ActionContext, images: Images) -> None:
+    run(attempt, images, "ls", files={"in/a": "x"}, artifacts=["out"])
+
+    assert images.engine.docker("volume", "ls", "--quiet").strip() == ""
+
+
+def test_standard_input_is_what_was_given(attempt: ActionContext, images: Images) -> None:
+    text = "line\n" * 100_000
+
+    outputs = run(attempt, images, "cat", stdin=text)
+    unread = run(attempt, images, "echo", "ok", stdin=text)
+
+    assert outputs["stdout_bytes"] == len(text)
+    assert unread["stdout"] == "ok\n"
+
+
+# ── images ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_image_by_its_name_has_to_be_allowed_and_is_noted_by_its_digest(
+    attempt: ActionContext, images: Images
+) -> None:
+    images.engine.docker("tag", images.busybox, "tools/busybox:1")
+    allowed = replace(attempt, images=("tools/busybox:1",))
+
+    refused = failure(lambda: run(attempt, images, "id", image="tools/busybox:1"))
+    other = failure(lambda: run(allowed, images, "id", image="tools/busybox"))
+    disguised = failure(
+        lambda: run(attempt, images, "id", image="tools/sha256:" + images.busybox[7:])
+    )
+    outputs = run(allowed, images, "echo", "hi", image="tools/busybox:1")
+
+    assert disguised.failure_code == "image_not_allowed"
+    assert refused.failure_code == other.failure_code == "image_not_allowed"
+    assert "containers.allow" in refused.message
+    assert outputs["image"] == images.busybox
+
+
+def test_what_it_prints_is_shown_while_it_runs(attempt: ActionContext, images: Images) -> None:
+    said: list[str] = []
+    seen = threading.Event()
+
+    def live(text: str) -> None:
+        said.append(text)
+        if "first" in "".join(said):
+            seen.set()
+
+    shown = replace(attempt, live=live, cancelled=seen.is_set)
+    error = failure(lambda: run(shown, images, "sh", "-c", "echo first; sleep 60; echo second"))
+
+    assert error.failure_code == "cancelled"
+    assert "".join(said) == "first\n"

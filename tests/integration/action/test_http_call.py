@@ -5,14 +5,15 @@ import json
 import socket
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
 
+from tests.attempts import an_attempt
+from tests.http_site import running
 from xyn_reconciler.action.context import ActionContext
 from xyn_reconciler.action.http_call import HttpCall
 from xyn_reconciler.model.errors import PermanentError, StepError, TemporaryError
@@ -83,31 +84,16 @@ class Answers(BaseHTTPRequestHandler):
         except OSError:
             return
 
-    def log_message(self, *_: Any) -> None:  # noqa: ANN401 - the library's signature
-        pass
-
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as httpd:
-        threading.Thread(target=httpd.serve_forever, args=(0.05,), daemon=True).start()
-        yield f"http://127.0.0.1:{httpd.server_address[1]}"
-        httpd.shutdown()
+    with running(Answers) as url:
+        yield url
 
 
 @pytest.fixture
 def context() -> ActionContext:
-    return ActionContext(
-        run_id=uuid.uuid4(),
-        step_id=uuid.uuid4(),
-        attempt=1,
-        correlation_id="c1",
-        deadline=time.monotonic() + 20,
-        cancelled=lambda: False,
-        log=lambda _: None,
-        secret={"env/TOKEN": "t0ken"}.get,
-        egress=("127.0.0.0/8",),
-    )
+    return an_attempt(secret={"env/TOKEN": "t0ken"}.get)
 
 
 def call(context: ActionContext, **inputs: Any) -> dict[str, Any]:  # noqa: ANN401 - the action's inputs

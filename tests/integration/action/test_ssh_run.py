@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import pytest
 
 from tests.integration.action.conftest import Kept
 from tests.running import wait_for
-from tests.sshd import Sshd, make_key
+from tests.sshd import Sshd, make_key, sshd
 from xyn_reconciler.action.context import ActionContext
 from xyn_reconciler.action.ssh_run import SshRun
 from xyn_reconciler.model.errors import PermanentError, StepError, TemporaryError
@@ -117,6 +117,49 @@ def test_a_changed_key_is_refused_with_both_fingerprints(
     assert shown.split()[1] in error.message
 
 
+def test_a_host_that_is_known_by_a_key_of_another_kind_has_changed(
+    attempt: ActionContext, server: Sshd, tmp_path: Path
+) -> None:
+    make_key(tmp_path / "other", "ecdsa")
+    kind, other, *_ = (tmp_path / "other.pub").read_text().split()
+    known = f"[127.0.0.1]:{server.port} {kind} {other}"
+
+    error = failure(lambda: run(attempt, server, argv=["true"], known_hosts=known))
+
+    assert error.failure_code == "host_key_changed"
+    assert server.fingerprint() in error.message
+
+
+def test_the_repositorys_known_hosts_count_where_the_step_has_none(
+    attempt: ActionContext, server: Sshd
+) -> None:
+    pinned = replace(attempt, known_hosts=server.known_hosts())
+    elsewhere = replace(attempt, known_hosts=server.known_hosts(host="192.0.2.1"))
+
+    outputs = run(pinned, server, argv=["true"], known_hosts=None)
+    error = failure(lambda: run(elsewhere, server, argv=["true"], known_hosts=None))
+
+    assert outputs["exit_status"] == 0
+    assert error.failure_code == "host_key_unknown"
+    assert "known_hosts in the state repository" in error.message
+
+
+def test_what_it_prints_is_shown_while_it_runs(attempt: ActionContext, server: Sshd) -> None:
+    said: list[str] = []
+    seen = threading.Event()
+
+    def live(text: str) -> None:
+        said.append(text)
+        if "first" in "".join(said):
+            seen.set()
+
+    shown = replace(attempt, live=live, cancelled=seen.is_set)
+    error = failure(lambda: run(shown, server, cmd="echo first; sleep 60; echo second"))
+
+    assert error.failure_code == "cancelled"
+    assert "".join(said) == "first\n"
+
+
 def test_a_revoked_key_is_refused_though_it_is_listed(attempt: ActionContext, server: Sshd) -> None:
     known = f"{server.known_hosts()}@revoked {server.known_hosts()}"
 
@@ -184,7 +227,12 @@ def test_a_host_that_is_not_there_is_worth_another_try(
 @pytest.mark.parametrize("how", ["timeout", "cancelled"])
 @pytest.mark.parametrize(
     "cmd",
-    ["sleep {mark}", "trap '' TERM; sleep {mark} & while :; do sleep {mark}; done", "yes {mark}"],
+    [
+        "sleep {mark}",
+        "trap '' TERM; sleep {mark} & while :; do sleep {mark}; done",
+        "yes {mark}",
+        "bash -c 'set -m; trap \"\" TERM HUP; nohup sleep {mark} >/dev/null 2>&1 & wait'",
+    ],
 )
 def test_neither_timeout_nor_cancel_leaves_a_process_behind(
     attempt: ActionContext, server: Sshd, how: str, cmd: str
@@ -313,6 +361,89 @@ def test_a_gateway_is_gone_through_and_the_host_behind_it_has_to_be_allowed_by_n
     assert outputs["exit_status"] == 0
 
 
+@pytest.fixture
+def inner(tmp_path: Path) -> Iterator[Sshd]:
+    """Another machine, with keys of its own."""
+    folder = tmp_path / "inner"
+    folder.mkdir()
+    with sshd(folder) as found:
+        yield found
+
+
+def through(context: ActionContext, server: Sshd, inner: Sshd, **inputs: Any) -> dict[str, Any]:  # noqa: ANN401 - the action's inputs
+    """Run on the inner machine by way of ``server``; both are known, ``env/GATE`` opens the one."""
+    keys = {"env/GATE": server.key, "env/KEY": inner.key}
+    usual = {
+        "host": "127.0.0.1",
+        "port": inner.port,
+        "user": inner.user,
+        "key_ref": "env/KEY",
+        "known_hosts": server.known_hosts() + inner.known_hosts(),
+        "cmd": "echo $SSH_CONNECTION",
+    }
+    return SshRun().run(usual | inputs, replace(context, secret=keys.get))
+
+
+def test_each_gateway_is_opened_with_its_own_key(
+    attempt: ActionContext, server: Sshd, inner: Sshd
+) -> None:
+    gate = {
+        "host": "127.0.0.1", "port": server.port, "user": server.user, "key_ref": "env/GATE",
+    }  # fmt: skip
+
+    once = through(attempt, server, inner, gateway=gate)
+    twice = through(attempt, server, inner, gateway=[gate, gate])
+
+    assert once["stdout"].split()[-1] == str(inner.port)
+    assert twice["stdout"].split()[-1] == str(inner.port)
+
+
+def test_a_gateway_without_a_key_is_shown_the_steps_own(
+    attempt: ActionContext, server: Sshd, inner: Sshd, home: Path
+) -> None:
+    gateway = f"{server.user}@127.0.0.1:{server.port}"
+
+    error = failure(lambda: through(attempt, server, inner, gateway=gateway))
+    outputs = run(attempt, server, gateway=gateway, argv=["true"])
+
+    assert error.failure_code == "auth_failed"
+    assert gateway in error.message
+    assert outputs["exit_status"] == 0
+    assert home.exists()
+
+
+def test_the_key_of_each_host_on_the_way_is_checked(
+    attempt: ActionContext, server: Sshd, inner: Sshd
+) -> None:
+    gate = {
+        "host": "127.0.0.1", "port": server.port, "user": server.user, "key_ref": "env/GATE",
+    }  # fmt: skip
+
+    def knowing(known: Sshd) -> StepError:
+        lines = known.known_hosts()
+        return failure(lambda: through(attempt, server, inner, gateway=gate, known_hosts=lines))
+
+    for known, shown in ((server, inner), (inner, server)):
+        error = knowing(known)
+
+        assert error.failure_code == "host_key_unknown"
+        assert shown.fingerprint() in error.message
+
+
+def test_a_host_behind_a_gateway_has_to_be_allowed_too(
+    attempt: ActionContext, server: Sshd, inner: Sshd
+) -> None:
+    gate = {
+        "host": "127.0.0.1", "port": server.port, "user": server.user, "key_ref": "env/GATE",
+    }  # fmt: skip
+    narrow = replace(attempt, egress=(f"127.0.0.1:{server.port}",))
+
+    error = failure(lambda: through(narrow, server, inner, gateway=gate))
+
+    assert error.failure_code == "egress_denied"
+    assert f"127.0.0.1:{inner.port}" in error.message
+
+
 def test_a_proxy_command_is_refused(attempt: ActionContext, server: Sshd, home: Path) -> None:
     configure(home, server, f"Host *\n  ProxyCommand touch {home}/ran\n")
 
@@ -334,7 +465,7 @@ def test_a_gibibyte_of_output_goes_through_32_mebibytes_of_memory(server: Sshd) 
         "    return uuid.uuid4()\n"
         "context = ActionContext(run_id=uuid.uuid4(), step_id=uuid.uuid4(), attempt=1,\n"
         "    correlation_id='c', deadline=time.monotonic() + 300, cancelled=lambda: False,\n"
-        "    log=str, secret=lambda _: key, egress=('127.0.0.1',), artifact=keep)\n"
+        "    log=str, secret=lambda _: key, egress=('127.0.0.1',), artifact=keep, live=len)\n"
         "def used(command):\n"
         "    given = {'host': '127.0.0.1', 'port': int(sys.argv[2]), 'user': sys.argv[3],\n"
         "        'known_hosts': sys.argv[4], 'key_ref': 'env/K', 'cmd': command}\n"

@@ -1,15 +1,14 @@
 """What ``container.exec`` refuses before any engine is asked."""
 
-import time
-import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from xyn_reconciler.action import container_exec
-from xyn_reconciler.action.container_exec import ContainerExec, remove_leftovers
-from xyn_reconciler.action.context import ActionContext
+from tests.attempts import an_attempt
+from xyn_reconciler.action import container_engine
+from xyn_reconciler.action.container_engine import remove_leftovers
+from xyn_reconciler.action.container_exec import ContainerExec
 from xyn_reconciler.model.errors import PermanentError
 
 IMAGE = "registry.example.net:5000/tools/jq@sha256:" + "a" * 64
@@ -18,8 +17,21 @@ IMAGE = "registry.example.net:5000/tools/jq@sha256:" + "a" * 64
 @pytest.mark.parametrize(
     "inputs",
     [
-        {"image": "busybox"},
-        {"image": "busybox:latest"},
+        {"image": "Busybox"},
+        {"image": "busybox:-x"},
+        {"image": "../busybox"},
+        {"files": {"/etc/passwd": ""}},
+        {"files": {"in/../x": ""}},
+        {"files": {"in/.x": ""}},
+        {"files": {"out/x": ""}},
+        {"files": {"in": ""}},
+        {"inputs": {"a/b": "0" * 32}},
+        {"inputs": {"..": "0" * 32}},
+        {"files": {"in/a": ""}, "inputs": {"a": "0" * 32}},
+        {"artifacts": ["/work/out"]},
+        {"artifacts": ["in/"]},
+        {"artifacts": ["out/../in"]},
+        {"result": "result.json"},
         {"image": "sha256:abc"},
         {"image": "--privileged@sha256:" + "a" * 64},
         {"user": "0"},
@@ -37,16 +49,7 @@ IMAGE = "registry.example.net:5000/tools/jq@sha256:" + "a" * 64
     ],
 )
 def test_what_would_widen_the_container_is_refused(inputs: dict[str, Any]) -> None:
-    context = ActionContext(
-        run_id=uuid.uuid4(),
-        step_id=uuid.uuid4(),
-        attempt=1,
-        correlation_id="c1",
-        deadline=time.monotonic() + 5,
-        cancelled=lambda: False,
-        log=lambda _: None,
-        secret=lambda _: None,
-    )
+    context = an_attempt()
 
     with pytest.raises(PermanentError) as caught:
         ContainerExec().run({"image": IMAGE, "argv": ["id"], **inputs}, context)
@@ -56,6 +59,6 @@ def test_what_would_widen_the_container_is_refused(inputs: dict[str, Any]) -> No
 
 def test_where_no_engine_is_set_up_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DOCKER_HOST", raising=False)
-    monkeypatch.setattr(container_exec, "_SOCKET", Path("/nowhere/at/all.sock"))
+    monkeypatch.setattr(container_engine, "_SOCKET", Path("/nowhere/at/all.sock"))
 
     assert remove_leftovers(lambda _: pytest.fail("nobody is to be asked")) == 0

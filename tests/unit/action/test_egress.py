@@ -3,6 +3,8 @@
 import ipaddress
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from xyn_reconciler.action.egress import is_global, line_to_add, permitted
 from xyn_reconciler.model.errors import PermanentError
@@ -135,3 +137,25 @@ def test_a_refusal_prints_the_very_line_to_add() -> None:
     assert caught.value.message.endswith(line)
     assert permitted("::1", 9093, [ipaddress.ip_address("::1")], ["[::1]:9093"])
     assert line_to_add([], "web1", 80) == 'egress: {allow: ["web1:80"]}'
+
+
+private_4 = st.sampled_from([each for each in PRIVATE if "." in each and ":" not in each]).map(
+    ipaddress.IPv4Address
+)
+
+
+@given(private_4, st.integers(0, 2**64 - 1))
+def test_no_dress_makes_a_private_address_public(address: ipaddress.IPv4Address, rest: int) -> None:
+    inner = int(address)
+    dressed = [
+        inner,  # IPv4-compatible
+        0xFFFF << 32 | inner,  # mapped
+        0xFFFF << 48 | inner,  # translated (RFC 2765)
+        0x0064FF9B << 96 | inner,  # NAT64
+        0x0064FF9B0001 << 80 | inner,  # NAT64, for local use
+        0x2002 << 112 | inner << 80 | rest,  # 6to4
+        0x2001 << 112 | inner << 64 | rest,  # Teredo, its server
+        0x26004700 << 96 | 0x5EFE << 32 | inner,  # ISATAP
+    ]
+
+    assert not [each for each in map(ipaddress.IPv6Address, dressed) if is_global(each)]

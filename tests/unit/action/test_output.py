@@ -1,26 +1,16 @@
 """What a command printed, however much it was."""
 
 import io
-import time
 import uuid
 from dataclasses import replace
 from typing import BinaryIO
 
 import pytest
 
-from xyn_reconciler.action.context import ActionContext
+from tests.attempts import an_attempt
 from xyn_reconciler.action.output import Output
 
-PLAIN = ActionContext(
-    run_id=uuid.uuid4(),
-    step_id=uuid.uuid4(),
-    attempt=1,
-    correlation_id="c1",
-    deadline=time.monotonic() + 60,
-    cancelled=lambda: False,
-    log=lambda _: None,
-    secret=lambda _: None,
-)
+PLAIN = an_attempt()
 
 
 @pytest.mark.parametrize("size", [1, 3, 7, 100])
@@ -45,7 +35,14 @@ def test_the_beginning_and_the_end_are_kept_however_it_is_cut_up(size: int, leng
 def test_the_whole_is_an_artifact_only_where_the_outputs_do_not_hold_it() -> None:
     kept: list[bytes] = []
 
-    def keep(*, name: str, kind: str, content_type: str, content: bytes | BinaryIO) -> uuid.UUID:
+    def keep(
+        *,
+        name: str,
+        kind: str,
+        content_type: str,
+        content: bytes | BinaryIO,
+        retention: str | None = None,
+    ) -> uuid.UUID:
         stream = io.BytesIO(content) if isinstance(content, bytes) else content
         kept.append(stream.read())
         return uuid.UUID(int=1)

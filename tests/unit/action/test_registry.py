@@ -1,21 +1,49 @@
-"""What this node can run, and what the language knows besides."""
+"""What this node can run."""
+
+from collections.abc import Iterator
 
 from jsonschema import Draft202012Validator
 
 from xyn_reconciler.action.registry import catalogue, installed_actions
+from xyn_reconciler.model.pattern import compile_pattern
 
 
-def test_the_catalogue_tells_installed_actions_from_those_that_are_only_known() -> None:
+def test_the_catalogue_has_what_a_worker_binds_besides_what_stands_alone() -> None:
     found = catalogue(installed_actions()).actions
 
     assert found["http.call"].installed
     assert found["ssh.run"].installed
     assert found["container.exec"].installed
     assert found["blueprints.run"].installed
-    assert not found["git.commit"].installed
+    assert found["git.repo.commit"].installed
+    assert found["blueprints.promote"].installed
+    assert "git.commit" not in found
 
 
 def test_every_installed_action_has_sound_schemas() -> None:
-    for action in installed_actions().values():
-        Draft202012Validator.check_schema(dict(action.spec.input_schema))
-        Draft202012Validator.check_schema(dict(action.spec.output_schema))
+    for spec in catalogue(installed_actions()).actions.values():
+        Draft202012Validator.check_schema(dict(spec.input_schema))
+        Draft202012Validator.check_schema(dict(spec.output_schema))
+
+
+def test_every_pattern_of_an_installed_action_is_one_that_a_push_can_ask() -> None:
+    found = [
+        pattern
+        for spec in catalogue(installed_actions()).actions.values()
+        for schema in (spec.input_schema, spec.output_schema)
+        for pattern in patterns(schema)
+    ]
+
+    assert found
+    for pattern in found:
+        compile_pattern(pattern)
+
+
+def patterns(schema: object) -> Iterator[str]:
+    if isinstance(schema, dict):
+        if isinstance(schema.get("pattern"), str):
+            yield schema["pattern"]
+        schema = list(schema.values())
+    if isinstance(schema, list | tuple):
+        for part in schema:
+            yield from patterns(part)

@@ -3,27 +3,14 @@
 import shlex
 import subprocess
 import time
-import uuid
 from typing import Any
 
 import pytest
 
-from xyn_reconciler.action.context import ActionContext
-from xyn_reconciler.action.ssh_run import SshRun, remote_command
+from tests.attempts import an_attempt
+from xyn_reconciler.action.ssh_command import remote_command
+from xyn_reconciler.action.ssh_run import SshRun
 from xyn_reconciler.model.errors import PermanentError
-
-
-def attempt() -> ActionContext:
-    return ActionContext(
-        run_id=uuid.uuid4(),
-        step_id=uuid.uuid4(),
-        attempt=1,
-        correlation_id="c1",
-        deadline=time.monotonic() + 5,
-        cancelled=lambda: False,
-        log=lambda _: None,
-        secret=lambda _: None,
-    )
 
 
 @pytest.mark.parametrize(
@@ -39,6 +26,14 @@ def attempt() -> ActionContext:
         {"host": "a", "user": "-l", "argv": ["id"]},
         {"host": "a", "user": "a;b", "argv": ["id"]},
         {"host": "a", "user": "", "argv": ["id"]},
+        {"host": "a", "gateway": "-oProxyCommand=id", "argv": ["id"]},
+        {"host": "a", "gateway": "ada@-b", "argv": ["id"]},
+        {"host": "a", "gateway": "-ada@b", "argv": ["id"]},
+        {"host": "a", "gateway": "b:99999", "argv": ["id"]},
+        {"host": "a", "gateway": "b;id", "argv": ["id"]},
+        {"host": "a", "gateway": ["b", "$(id)"], "argv": ["id"]},
+        {"host": "a", "gateway": {"host": "-b"}, "argv": ["id"]},
+        {"host": "a", "gateway": [{"host": "b", "user": "-l"}], "argv": ["id"]},
         {"host": "a", "argv": ["-c", "id"]},
         {"host": "a", "argv": [""]},
         {"host": "a", "argv": ["id", "\0"]},
@@ -47,7 +42,7 @@ def attempt() -> ActionContext:
 )
 def test_what_a_tool_could_read_as_something_else_is_refused(inputs: dict[str, Any]) -> None:
     with pytest.raises(PermanentError) as caught:
-        SshRun().run(inputs, attempt())
+        SshRun().run(inputs, an_attempt())
 
     assert caught.value.failure_code == "invalid_inputs"
 
@@ -77,6 +72,25 @@ def test_the_end_of_the_connection_ends_the_command_and_what_it_started() -> Non
             time.sleep(0.05)
         process.stdin.close()
         process.wait(10)
+
+    assert mark not in running()
+
+
+@pytest.mark.parametrize("how", ["the connection ends", "its time is over"])
+def test_what_left_its_process_group_goes_with_the_session(how: str) -> None:
+    mark = f"{time.time_ns() % 10**9}.125"
+    quiet = f"bash -c 'set -m; trap \"\" TERM HUP; nohup sleep {mark} >/dev/null 2>&1 & wait'"
+    line = remote_command({"cmd": quiet}, 60 if how == "the connection ends" else -1)
+
+    with subprocess.Popen(
+        ["sh", "-c", line], stdin=subprocess.PIPE, start_new_session=True
+    ) as process:
+        assert process.stdin is not None
+        while mark not in running():
+            time.sleep(0.05)
+        if how == "the connection ends":
+            process.stdin.close()
+        process.wait(20)
 
     assert mark not in running()
 

@@ -1,6 +1,11 @@
 """URLs that two programs could read differently are refused."""
 
+import re
+
+import httpx2
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from xyn_reconciler.action.url import Origin, parse_url
 from xyn_reconciler.model.errors import PermanentError
@@ -84,3 +89,29 @@ def test_a_password_in_a_url_is_not_repeated_in_the_message() -> None:
         parse_url("http://ada:lovelace-1815@example.net/")
 
     assert "lovelace" not in caught.value.message
+
+
+@given(
+    st.tuples(
+        st.sampled_from(["http://", "https:", "HTTP://", "http:/", "//", ""]),
+        st.text(st.characters(codec="utf-8"), max_size=30)
+        | st.text("0x7f.12[]:@%/\\#?&\u3002\uff0e\uff11\u2460\u00ad\u200b", max_size=30),
+    ).map("".join)
+)
+def test_any_text_is_a_url_of_one_plain_host_or_refused(url: str) -> None:
+    found = parsed_or_refused(url)
+
+    if found is not None:
+        parsed, origin = found
+        assert re.fullmatch(r"[a-z0-9_.:-]+", origin.host)
+        assert not parsed.userinfo
+        assert 0 < origin.port < 65536
+
+
+def parsed_or_refused(url: str) -> tuple[httpx2.URL, Origin] | None:
+    try:
+        return parse_url(url)
+    except PermanentError as error:
+        if error.failure_code != "invalid_url":
+            raise
+        return None

@@ -1,0 +1,50 @@
+"""The line that a remote shell is given, so that nothing of the command outlives the step.
+
+The command runs below ``timeout`` and beside a watcher that waits for the end
+of its standard input: whether the step is cancelled, times out, or this whole
+node dies, the connection ends and the watcher ends the command. Whatever it
+started in its session goes too, also what ignores TERM or is in a process group
+of its own; what ends by itself may leave something behind, on purpose.
+
+The trap: the other side is any POSIX shell. The session is looked for in
+``/proc``; where there is none, ``timeout`` ends its own process group alone.
+"""
+
+import math
+import shlex
+from collections.abc import Mapping
+from typing import Any, Final
+
+KILL_AFTER: Final = 2
+"""Seconds between asking the command to end and ending it."""
+
+# $1: seconds; the rest is the command. File descriptor 3 is the connection's standard input, on
+# which nothing ever comes but its end. sshd makes this shell the leader of a session.
+# The watcher says 7 where it saw that end, also when the command is over before it can say so.
+_SCRIPT: Final = f"""
+sweep() {{
+  for f in /proc/[0-9]*/stat; do
+    {{ read -r l <"$f"; }} 2>/dev/null || continue
+    q=${{f%/stat}}; q=${{q#/proc/}}; set -- ${{l##*) }}
+    if [ "$4" = "$$" ] && [ "$q" != "$$" ]; then kill -KILL "$q" 2>/dev/null; fi
+  done
+}}
+t=$1; shift; exec 3<&0
+timeout -k {KILL_AFTER} "$t" "$@" </dev/null 3<&- & p=$!
+(read -r _ <&3; trap '' TERM; kill -TERM "$p"; exit 7) >/dev/null 2>&1 & w=$!
+wait "$p"; s=$?
+kill "$w" 2>/dev/null; wait "$w" 2>/dev/null
+if [ $? = 7 ] || [ "$s" = 124 ] || [ "$s" = 137 ]; then sweep; fi
+exit "$s"
+"""
+
+
+def remote_command(inputs: Mapping[str, Any], seconds: float) -> str:
+    """Give the line that sshd hands to the user's login shell."""
+    if "argv" in inputs:
+        command = [str(word) for word in inputs["argv"]]
+    else:
+        command = ["sh", "-c", inputs["cmd"]]
+    # The other side's clock is the second belt: ours, and the watcher, come first.
+    most = math.ceil(max(seconds, 0.0)) + KILL_AFTER
+    return shlex.join(["exec", "sh", "-c", _SCRIPT, "xyn", str(most), *command])
