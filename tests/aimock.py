@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 
 from tests.neighbours import neighbour
-from tests.running import free_port, wait_for
+from tests.running import answers, free_port, wait_for
 
 
 @dataclass(frozen=True)
@@ -44,15 +44,9 @@ def aimock(folder: Path, fixtures: Sequence[Mapping[str, Any]]) -> Iterator[Aimo
         )
     url = f"http://127.0.0.1:{port}"
     try:
-        wait_for(lambda: _answers(url) or process.poll() is not None)
+        wait_for(lambda: answers(f"{url}/health") or process.poll() is not None)
         assert process.poll() is None, (folder / "aimock.log").read_text()
         yield Aimock(url)
     finally:
         process.terminate()
         process.wait(10)
-
-
-def _answers(url: str) -> bool:
-    with contextlib.suppress(httpx2.HTTPError):
-        return httpx2.get(f"{url}/health", trust_env=False).is_success
-    return False

@@ -1,70 +1,120 @@
 """Anthropic's Messages API. Imported at the first question: its SDK takes seconds to load."""
 
-import datetime as dt
+import functools
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Final, cast
 
 import anthropic
 import httpx2
 
-from xyn_reconciler.agent.failures import of_connection, of_status
 from xyn_reconciler.agent.question import Answer, Question
+from xyn_reconciler.agent.stream import Events, listen
 from xyn_reconciler.agent.usage import anthropic_usage
-from xyn_reconciler.model.errors import PermanentError
+from xyn_reconciler.model.errors import StepError
+
+_PARTS: Final = {"text_delta": "text", "thinking_delta": "thinking"}
+"""What a piece is of -> where in its block it belongs."""
 
 
 def ask(
-    question: Question, *, key: str, base_url: str, client: httpx2.Client, timeout: float
+    question: Question,
+    *,
+    key: str,
+    base_url: str,
+    client: httpx2.Client,
+    timeout: float,
+    say: Callable[[str], None],
 ) -> Answer:
     """Ask once."""
     api = anthropic.Anthropic(
         api_key=key, base_url=base_url, http_client=client, max_retries=0, timeout=timeout
     )
-    try:
-        message = api.messages.create(
-            model=question.model,
-            max_tokens=question.max_output_tokens,
-            **_asked(question),
-        )
-    except anthropic.APIStatusError as error:
-        response = error.response
-        raise of_status(
-            response.status_code, response.headers, error.message, now=dt.datetime.now(dt.UTC)
-        ) from error
-    except anthropic.APIConnectionError as error:
-        raise of_connection(error) from error
-    except anthropic.AnthropicError as error:
-        raise PermanentError("provider_error", f"the answer cannot be read: {error}") from error
-    return _answer(message.model_dump(mode="json", warnings=False), message.to_json())
+    begin = functools.partial(
+        api.messages.create,
+        model=question.model,
+        max_tokens=question.max_output_tokens,
+        stream=True,
+        **_asked(question),
+    )
+    told = _Told(say)
+    failure = listen(anthropic, cast("Callable[[], Events]", begin), told)
+    return told.answer(failure)
 
 
 def _asked(question: Question) -> dict[str, Any]:
-    """Give the messages, and the shape of the answer."""
+    """Give the messages, how to read them, and the shape of the answer."""
+    system = [] if question.system is None else [question.system]
     asked: dict[str, Any] = {"messages": [{"role": "user", "content": question.prompt}]}
-    if question.output_schema is None:
-        return asked
-    try:
-        # What the API cannot hold the model to becomes part of the schema's description.
-        schema = anthropic.transform_schema(dict(question.output_schema))
-    except (ValueError, TypeError, AttributeError):
-        # Not of the kind that the API knows (a member without a type): said in words, and
-        # validated as any other.
-        words = json.dumps(dict(question.output_schema))
-        return asked | {"system": f"Answer with one JSON object, no more, that fits: {words}"}
-    return asked | {"output_config": {"format": {"type": "json_schema", "schema": schema}}}
+    if question.output_schema is not None:
+        try:
+            # What the API cannot hold the model to becomes part of the schema's description.
+            schema = anthropic.transform_schema(dict(question.output_schema))
+            asked["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
+        except (ValueError, TypeError, AttributeError):
+            # Not of the kind that the API knows (a member without a type): said in words, and
+            # validated as any other.
+            words = json.dumps(dict(question.output_schema))
+            system.append(f"Answer with one JSON object, no more, that fits: {words}")
+    return asked | ({"system": "\n\n".join(system)} if system else {})
 
 
-def _answer(raw: Mapping[str, Any], text: str) -> Answer:
-    said = [
-        block.get("text") or "" for block in raw.get("content") or [] if block.get("type") == "text"
-    ]
-    return Answer(
-        text="".join(said),
-        raw=text.encode(),
-        usage=anthropic_usage(raw.get("usage") or {}),
-        stopped=_stopped(raw.get("stop_reason")),
-    )
+class _Told:
+    """The events of one message, put together as the API gives it in one piece."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._message: dict[str, Any] = {}
+        self._blocks: dict[int, dict[str, Any]] = {}
+        self._usage: dict[str, Any] = {}
+        self.whole = False
+
+    @property
+    def done(self) -> bool:
+        return self.whole
+
+    def take(self, event: Mapping[str, Any]) -> None:
+        match event.get("type"):
+            case "message_start":
+                self._message = dict(event["message"])
+                self._count(self._message.get("usage"))
+            case "content_block_start":
+                self._blocks[event["index"]] = dict(event["content_block"])
+            case "content_block_delta":
+                self._add(self._blocks.setdefault(event["index"], {}), event["delta"])
+            case "message_delta":
+                self._message |= {
+                    name: value for name, value in event["delta"].items() if value is not None
+                }
+                self._count(event.get("usage"))
+            case "message_stop":
+                self.whole = True
+
+    def _add(self, block: dict[str, Any], delta: Mapping[str, Any]) -> None:
+        name = _PARTS.get(delta.get("type") or "")
+        if name is None:
+            return
+        piece = str(delta.get(name) or "")
+        block[name] = (block.get(name) or "") + piece
+        if name == "text":
+            self._say(piece)
+
+    def _count(self, usage: object) -> None:
+        # Each count is of all so far; what an event does not know again is null.
+        if isinstance(usage, Mapping):
+            self._usage |= {name: value for name, value in usage.items() if value is not None}
+
+    def answer(self, failure: StepError | None) -> Answer:
+        blocks = [block for _, block in sorted(self._blocks.items())]
+        said = [str(block.get("text") or "") for block in blocks if block.get("type") == "text"]
+        raw = {**self._message, "content": blocks, "usage": self._usage}
+        return Answer(
+            text="".join(said),
+            raw=json.dumps(raw, indent=2).encode() if self._message else b"",
+            usage=anthropic_usage(self._usage) if self._usage else None,
+            stopped=_stopped(self._message.get("stop_reason")),
+            failure=failure,
+        )
 
 
 def _stopped(reason: str | None) -> str | None:

@@ -1,6 +1,6 @@
 """What a provider's refusal means for the attempt: try again, when, or not at all.
 
-Pure. Both SDKs raise alike; what they carry is read here.
+Pure. Both SDKs raise alike; what they carry is read here, in full: whoever keeps it cuts it.
 """
 
 import datetime as dt
@@ -11,21 +11,43 @@ from typing import Final
 from xyn_reconciler.model.errors import PermanentError, StepError, TemporaryError
 
 LONGEST_DELAY: Final = dt.timedelta(hours=1)
-_EXCERPT: Final = 2000
 _WORTH_ANOTHER: Final = frozenset({408, 409, 425, 429})
 """Statuses below 500 that tell of the moment, not of the request (both APIs' own retries)."""
+_OF_THE_REQUEST: Final = frozenset(
+    {"invalid_request_error", "authentication_error", "permission_error", "not_found_error"}
+    | {"request_too_large", "context_length_exceeded"}
+)
+"""Errors told in a stream that began well, which another try would meet again."""
 
 
 def of_status(status: int, headers: Mapping[str, str], body: str, *, now: dt.datetime) -> StepError:
     """Give the error for an answer that is none; ``headers`` by names in any case."""
     named = {name.lower(): value for name, value in headers.items()}
-    message = f"the provider answered {status}: {body[:_EXCERPT]}"
+    message = f"the provider answered {status}: {body}"
     details = {"status": status, "request_id": named.get("x-request-id") or named.get("request-id")}
     if status in _WORTH_ANOTHER or status >= 500:  # noqa: PLR2004 - RFC 9110, server errors
         code = "rate_limited" if status == 429 else "provider_error"  # noqa: PLR2004 - RFC 6585
         return TemporaryError(code, message, delay=retry_after(named, now), details=details)
     code = "auth_failed" if status in {401, 403} else "provider_refused"
     return PermanentError(code, message, details=details)
+
+
+def of_stream(kind: str | None, message: str) -> StepError:
+    """Give the error that a stream told of after it had begun; ``kind`` as the provider has it."""
+    words = f"the provider failed in its answer ({kind}): {message}"
+    if kind in _OF_THE_REQUEST:
+        return PermanentError("provider_refused", words)
+    return TemporaryError("provider_error", words)
+
+
+def unreadable(error: Exception) -> StepError:
+    """Give the error for an answer that is not what the API promises."""
+    return TemporaryError("provider_error", f"the answer cannot be read: {error}")
+
+
+def broken_off() -> StepError:
+    """Give the error for a stream that ended before its last event."""
+    return TemporaryError("connection", "the provider broke off before its answer was whole")
 
 
 def retry_after(headers: Mapping[str, str], now: dt.datetime) -> dt.timedelta | None:

@@ -1,55 +1,93 @@
 """OpenAI's Responses API. Imported at the first question: its SDK takes seconds to load."""
 
-import datetime as dt
-from collections.abc import Mapping
-from typing import Any
+import functools
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 import httpx2
 import openai
 
-from xyn_reconciler.agent.failures import of_connection, of_status
+from xyn_reconciler.agent.failures import of_stream
 from xyn_reconciler.agent.question import Answer, Question
-from xyn_reconciler.agent.usage import openai_usage
-from xyn_reconciler.model.errors import PermanentError
+from xyn_reconciler.agent.stream import Events, listen
+from xyn_reconciler.agent.usage import Usage, responses_usage
+
+_LAST = frozenset({"response.completed", "response.incomplete", "response.failed"})
+_SAID = frozenset({"response.output_text.delta", "response.refusal.delta"})
 
 
 def ask(
-    question: Question, *, key: str, base_url: str, client: httpx2.Client, timeout: float
+    question: Question,
+    *,
+    key: str,
+    base_url: str,
+    client: httpx2.Client,
+    timeout: float,
+    say: Callable[[str], None],
 ) -> Answer:
     """Ask once; nothing is kept at the provider (``store=False``)."""
     api = openai.OpenAI(
         api_key=key, base_url=base_url, http_client=client, max_retries=0, timeout=timeout
     )
-    try:
-        response = api.responses.create(
-            model=question.model,
-            input=question.prompt,
-            max_output_tokens=question.max_output_tokens,
-            store=False,
-            **_format(question.output_schema),
-        )
-    except openai.APIStatusError as error:
-        refusal = error.response
-        raise of_status(
-            refusal.status_code, refusal.headers, error.message, now=dt.datetime.now(dt.UTC)
-        ) from error
-    except openai.APIConnectionError as error:
-        raise of_connection(error) from error
-    except openai.OpenAIError as error:
-        raise PermanentError("provider_error", f"the answer cannot be read: {error}") from error
-    return _answer(response.model_dump(mode="json", warnings=False), response.to_json())
+    begin = functools.partial(
+        api.responses.create,
+        model=question.model,
+        instructions=question.system if question.system is not None else openai.omit,
+        input=question.prompt,
+        max_output_tokens=question.max_output_tokens,
+        store=False,
+        stream=True,
+        **_format(question.output_schema),
+    )
+    told = _Told(say)
+    failure = listen(openai, cast("Callable[[], Events]", begin), told)
+    if told.last is not None:
+        return _answer(told.last)
+    raw = json.dumps({"output_text": told.text}).encode() if told.began else b""
+    return Answer(text=told.text, raw=raw, usage=None, failure=failure)
+
+
+class _Told:
+    """The events of one response: its last one holds all of it."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._pieces: list[str] = []
+        self.began = False
+        self.last: Mapping[str, Any] | None = None
+
+    @property
+    def text(self) -> str:
+        return "".join(self._pieces)
+
+    @property
+    def whole(self) -> bool:
+        return self.last is not None
+
+    done = whole
+
+    def take(self, event: Mapping[str, Any]) -> None:
+        self.began = True
+        if event.get("type") in _SAID:
+            piece = str(event.get("delta") or "")
+            self._pieces.append(piece)
+            self._say(piece)
+        elif event.get("type") in _LAST:
+            self.last = event["response"]
+        elif event.get("type") == "error":
+            raise of_stream(event.get("code"), str(event.get("message")))
 
 
 def _format(schema: Mapping[str, Any] | None) -> dict[str, Any]:
     if schema is None:
         return {}
-    wanted = {
-        "type": "json_schema",
-        "name": "answer",
-        "schema": dict(schema),
-        "strict": is_strict(schema),
-    }
-    return {"text": {"format": wanted}}
+    return {"text": {"format": {"type": "json_schema", **json_schema(schema)}}}
+
+
+def json_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a schema as both of OpenAI's APIs take it."""
+    return {"name": "answer", "schema": dict(schema), "strict": is_strict(schema)}
 
 
 def is_strict(schema: Any) -> bool:  # noqa: ANN401 - any part of a schema
@@ -68,7 +106,7 @@ def is_strict(schema: Any) -> bool:  # noqa: ANN401 - any part of a schema
     return not {"oneOf", "allOf", "not"} & set(schema) and all(map(is_strict, schema.values()))
 
 
-def _answer(raw: Mapping[str, Any], text: str) -> Answer:
+def _answer(raw: Mapping[str, Any]) -> Answer:
     said, refused = [], []
     for item in raw.get("output") or []:
         for part in (item.get("content") or []) if item.get("type") == "message" else []:
@@ -79,10 +117,14 @@ def _answer(raw: Mapping[str, Any], text: str) -> Answer:
     why = (raw.get("error") or {}).get("message")
     return Answer(
         text="".join(said or refused) or why or "",
-        raw=text.encode(),
-        usage=openai_usage(raw.get("usage") or {}),
+        raw=json.dumps(raw, indent=2).encode(),
+        usage=_usage(raw),
         stopped="refused" if refused else _stopped(raw),
     )
+
+
+def _usage(raw: Mapping[str, Any]) -> Usage | None:
+    return responses_usage(raw["usage"]) if isinstance(raw.get("usage"), Mapping) else None
 
 
 def _stopped(raw: Mapping[str, Any]) -> str | None:

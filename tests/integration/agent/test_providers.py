@@ -4,20 +4,17 @@ import json
 import socket
 import threading
 import time
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, BinaryIO
+from typing import Any
 
 import pytest
 
 from tests.aimock import Aimock, aimock
+from tests.integration.agent.asking import MODELS, Notes, asked, at, attempt_of, failure
 from xyn_reconciler.action.context import ActionContext
-from xyn_reconciler.model.capability import Footprint
 from xyn_reconciler.model.errors import PermanentError, StepError, TemporaryError
-from xyn_reconciler.node.agents import agent_task
 
-MODELS = {"openai": "gpt-5", "anthropic": "claude-sonnet-5-5"}
 RISK = {
     "type": "object",
     "required": ["risk"],
@@ -50,24 +47,6 @@ FIXTURES: list[dict[str, Any]] = [
 ]
 
 
-class Notes:
-    """What the attempts of a test left: log, footprints, artifacts by name."""
-
-    def __init__(self) -> None:
-        self.log: list[str] = []
-        self.footprints: list[Footprint] = []
-        self.artifacts: dict[str, bytes] = {}
-        self.kinds: dict[str, tuple[str, str]] = {}
-
-    def artifact(
-        self, *, name: str, kind: str, content_type: str, content: bytes | BinaryIO
-    ) -> uuid.UUID:
-        assert isinstance(content, bytes)
-        self.artifacts[name] = content
-        self.kinds[name] = (kind, content_type)
-        return uuid.uuid4()
-
-
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aimock]:
     with aimock(tmp_path_factory.mktemp("aimock"), FIXTURES) as found:
@@ -81,43 +60,14 @@ def notes() -> Notes:
 
 @pytest.fixture
 def attempt(models: Aimock, notes: Notes) -> ActionContext:
-    return ActionContext(
-        run_id=uuid.uuid4(),
-        step_id=uuid.uuid4(),
-        attempt=1,
-        correlation_id="c1",
-        deadline=time.monotonic() + 30,
-        cancelled=lambda: False,
-        log=notes.log.append,
-        secret={"env/OPENAI_API_KEY": "key-1", "env/ANTHROPIC_API_KEY": "key-2"}.get,
-        providers=at(models.url),
-        artifact=notes.artifact,
-        footprint=notes.footprints.append,
-    )
+    return attempt_of(notes, models.url)
 
 
-def at(url: str) -> dict[str, dict[str, Any]]:
-    return {
-        "openai": {"enabled": True, "base_url": f"{url}/v1"},
-        "anthropic": {"enabled": True, "base_url": url},
-    }
+every = pytest.mark.parametrize("provider", MODELS)
+both = pytest.mark.parametrize("provider", ["openai", "anthropic"])
 
 
-def asked(context: ActionContext, provider: str, prompt: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - inputs
-    inputs = {"provider": provider, "model": MODELS[provider], "prompt": prompt, **more}
-    return agent_task().run(inputs, context)
-
-
-def failure(act: Callable[[], object]) -> StepError:
-    with pytest.raises(StepError) as caught:
-        act()
-    return caught.value
-
-
-both = pytest.mark.parametrize("provider", MODELS)
-
-
-@both
+@every
 def test_an_answer_becomes_outputs_with_prompt_and_response_kept(
     attempt: ActionContext, notes: Notes, provider: str
 ) -> None:
@@ -132,12 +82,12 @@ def test_an_answer_becomes_outputs_with_prompt_and_response_kept(
     assert {one.dims["provider"] for one in notes.footprints} == {provider}
 
 
-@both
+@every
 def test_with_a_schema_the_answer_is_the_outputs(attempt: ActionContext, provider: str) -> None:
     assert asked(attempt, provider, "risk?", output_schema=RISK) == {"risk": "low"}
 
 
-@both
+@every
 def test_an_answer_that_does_not_fit_fails_the_attempt_and_is_kept(
     attempt: ActionContext, notes: Notes, provider: str
 ) -> None:
@@ -149,7 +99,7 @@ def test_an_answer_that_does_not_fit_fails_the_attempt_and_is_kept(
     assert "tokens_in" in {one.metric for one in notes.footprints}
 
 
-@both
+@every
 @pytest.mark.parametrize(
     ("prompt", "code", "kind"),
     [
@@ -169,7 +119,7 @@ def test_what_is_no_answer_says_whether_another_try_makes_sense(
     assert isinstance(error, kind)
 
 
-@both
+@every
 def test_the_provider_says_when_to_come_back(attempt: ActionContext, provider: str) -> None:
     error = failure(lambda: asked(attempt, provider, "often"))
 
@@ -177,7 +127,7 @@ def test_the_provider_says_when_to_come_back(attempt: ActionContext, provider: s
     assert error.delay is not None
 
 
-@both
+@every
 def test_one_attempt_is_one_request(attempt: ActionContext, models: Aimock, provider: str) -> None:
     before = len(models.seen())
 
@@ -186,7 +136,7 @@ def test_one_attempt_is_one_request(attempt: ActionContext, models: Aimock, prov
     assert len(models.seen()) == before + 1
 
 
-@both
+@every
 def test_a_server_that_hangs_is_left_at_the_deadline(attempt: ActionContext, provider: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
@@ -199,7 +149,7 @@ def test_a_server_that_hangs_is_left_at_the_deadline(attempt: ActionContext, pro
     assert ended(connection)
 
 
-@both
+@every
 def test_a_cancel_closes_the_request_that_is_under_way(
     attempt: ActionContext, provider: str
 ) -> None:
@@ -250,7 +200,7 @@ def test_a_provider_that_is_not_enabled_is_not_asked(attempt: ActionContext, pro
     assert f"providers: {{{provider}: {{enabled: true}}}}" in error.message
 
 
-@both
+@every
 def test_the_key_is_the_one_that_was_referred_to(
     attempt: ActionContext, models: Aimock, provider: str
 ) -> None:
@@ -264,7 +214,7 @@ def test_the_key_is_the_one_that_was_referred_to(
     assert asked(found, provider, "plain") == {"text": "hello"}
 
 
-@both
+@every
 def test_base_url_opens_its_own_host_and_port_and_no_other(
     attempt: ActionContext, models: Aimock, provider: str
 ) -> None:

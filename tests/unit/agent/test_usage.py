@@ -1,11 +1,11 @@
 """Tokens are counted the same for every provider."""
 
-from xyn_reconciler.agent.usage import Usage, anthropic_usage, openai_usage
+from xyn_reconciler.agent.usage import Usage, anthropic_usage, responses_usage
 
 
 def test_both_providers_cached_tokens_are_counted_once() -> None:
     # 100 tokens of which 60 came from the cache and 10 were written to it, as each tells it.
-    openai = openai_usage(
+    openai = responses_usage(
         {
             "input_tokens": 100,
             "input_tokens_details": {"cached_tokens": 60, "cache_write_tokens": 10},
@@ -28,7 +28,7 @@ def test_both_providers_cached_tokens_are_counted_once() -> None:
 
 
 def test_a_server_that_tells_nothing_counts_as_nothing() -> None:
-    assert openai_usage({"input_tokens_details": None, "output_tokens": None}) == Usage()
+    assert responses_usage({"input_tokens_details": None, "output_tokens": None}) == Usage()
     assert anthropic_usage({}) == Usage()
 
 
@@ -39,10 +39,6 @@ def test_footprints_are_told_apart_by_provider_and_model() -> None:
         ("tokens_in", 5, "token"),
         ("tokens_out", 2, "token"),
     ]
-    assert found[0].dims == {
-        "provider": "openai",
-        "model": "gpt-5",
-        "cached": 3,
-        "cache_written": 0,
-        "reasoning": 0,
-    }
+    which = {"provider": "openai", "model": "gpt-5"}
+    assert found[0].dims == {**which, "cached": 3, "cache_written": 0}
+    assert found[1].dims == {**which, "reasoning": 0}
