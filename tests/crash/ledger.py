@@ -10,10 +10,11 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx2
@@ -70,17 +71,19 @@ class Effects:
         self._server.server_close()
 
 
-def prepare(node: Node, folder: Path, effects: Effects) -> None:
-    """Push the blueprint, and let the node reach the counting server."""
+def prepare(
+    node: Node, folder: Path, effects: Effects, files: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Push the blueprint, or files in its place, and let the node reach the counting server."""
     git(folder, "clone", "-q", node.git_url, "clone")
     clone = folder / "clone"
     text = (clone / "node.yaml").read_text()
     lines = [line for line in text.splitlines() if not line.startswith("egress:")]
     allow = f'egress: {{allow: ["127.0.0.1:{effects.port}"]}}'
     (clone / "node.yaml").write_text("\n".join([*lines, allow, ""]))
-    (clone / "blueprints" / "crash.yaml").write_text(
-        BLUEPRINT.replace("URL", f"http://127.0.0.1:{effects.port}/")
-    )
+    for path, content in {"blueprints/crash.yaml": BLUEPRINT, **files}.items():
+        (clone / path).parent.mkdir(parents=True, exist_ok=True)
+        (clone / path).write_text(content.replace("URL", f"http://127.0.0.1:{effects.port}/"))
     git(clone, "add", "--all")
     git(clone, "commit", "-q", "-m", "Count effects")
     git(clone, "push", "-q", "origin", "HEAD:main")
@@ -111,7 +114,7 @@ class Ledger:
         try:
             answer = httpx2.post(
                 f"{self.node.url}/api/v1/events",
-                json={"event_name": "crash.job", "data": {"n": number}},
+                json={"event_name": "crash.job", "data": {"n": number, "more": number % 8 == 0}},
                 headers={"Idempotency-Key": f"crash-{number}"},
                 timeout=10,
                 **PLAIN,

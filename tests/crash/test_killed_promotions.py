@@ -1,5 +1,6 @@
-"""SIGKILL in the middle of a promotion: either nothing moved, or the loop ends what did."""
+"""SIGKILL while the node moves ``main`` by itself: nothing moved, or the loop ends what did."""
 
+import json
 from pathlib import Path
 
 import httpx2
@@ -7,6 +8,7 @@ import pytest
 
 from tests.crash.test_killed_reviews import told
 from tests.running import PLAIN, Node, git, wait_for
+from xyn_reconciler.store.age_files import new_key
 
 pytestmark = [pytest.mark.crash, pytest.mark.slow]
 
@@ -52,6 +54,42 @@ def test_a_promotion_that_was_killed_has_moved_nothing_or_is_ended_by_the_loop(
     assert (promoted["actor"], promoted["entry"]["commit"]) == ("operator", main)
     assert node.xynctl("verify").returncode == 0
     assert node.stop() == 0
+
+
+def test_secrets_that_were_being_encrypted_anew_are_so_together(tmp_path: Path) -> None:
+    node = Node(tmp_path / "home")
+    node.start()
+    for path in ("team/app/one", "team/app/two"):
+        node.xynctl("secret", "set", path, stdin=f"value of {path}\n")
+    git(tmp_path, "clone", "-q", node.git_url, "clone")
+    clone = tmp_path / "clone"
+    with (clone / "node.yaml").open("a") as file:
+        file.write(f"break_glass_recipients: [{new_key()[1]}]\n")
+    git(clone, "commit", "-q", "-a", "-m", "Break the glass")
+    git(clone, "push", "-q", "origin", "HEAD:main")
+    assert node.stop() == 0
+    node.environment = {"XYN_CRASH_AT": "review.moved"}
+    node.start()
+
+    refused = node.xynctl("secret", "rekey", check=False)
+    said = node.home.with_name(f"{node.home.name}.up.log")
+    wait_for(lambda: "SIGKILL" in said.read_text(), said.read_text)
+    node.kill()
+    node.environment = {}
+    node.start()
+
+    assert refused.returncode != 0
+    assert openers(node) == [{"seed", "break-glass"}] * 2
+    assert "0 secrets encrypted anew" in node.xynctl("secret", "rekey").stderr
+    wait_for(lambda: node.get("/status")["records_waiting"] == 0, node.log)
+    assert node.xynctl("verify").returncode == 0
+    assert node.stop() == 0
+
+
+def openers(node: Node) -> list[set[str]]:
+    """Who can open each secret."""
+    listed = json.loads(node.xynctl("secret", "list", "-o", "json").stdout)
+    return [set(each["recipients"]) for each in listed if each["readable"]]
 
 
 def main_of(clone: Path) -> str:

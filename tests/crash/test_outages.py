@@ -13,7 +13,7 @@ import httpx2
 import psutil
 import pytest
 
-from tests.crash.ledger import Effects, Ledger, prepare, recorded
+from tests.crash.ledger import BLUEPRINT, Effects, Ledger, prepare, recorded
 from tests.running import Node, clean_environment, git, wait_for
 from xyn_reconciler.store.embedded_postgres import EmbeddedPostgres
 from xyn_reconciler.store.git_maintenance import LOCK_SECONDS
@@ -24,6 +24,13 @@ AWAY_SECONDS = float(os.environ.get("XYN_POSTGRES_AWAY_SECONDS", "10"))
 """60 for as long as issue and README say; what is asserted is the same."""
 STOPPED_SECONDS = float(os.environ.get("XYN_STOPPED_SECONDS", "6"))
 """How long a worker is stopped: at least its lease of four seconds."""
+KEEP = """\
+  - id: keep
+    kind: action_task
+    action: artifacts.put
+    with: {name: kept, text: kept}
+    retry: {max_attempts: 20, delay: 1s, backoff: constant}
+"""
 QUICK_SECONDS = 2.0
 """A sender without a database is told so well before it gives up by itself."""
 
@@ -75,6 +82,31 @@ def test_a_postgres_that_is_away_is_said_quickly_and_recovered_from(
     ledger.settle()
     ledger.check(effects)
     assert len(ledger.acknowledged) == ledger.asked
+
+
+def test_what_a_step_did_while_postgres_was_away_is_kept_and_not_done_again(
+    ledger: Ledger, effects: Effects, tmp_path: Path, postgres: EmbeddedPostgres
+) -> None:
+    node = ledger.node
+    node.environment = {"DATABASE_URL": postgres.url}
+    node.start()
+    once = BLUEPRINT.replace("method: POST}", "method: POST, save_to: answer}")
+    once = once.replace('    idempotency_key: "{{ event.data.n }}"\n', "")
+    prepare(node, tmp_path, effects, {"blueprints/crash.yaml": once})
+    effects.open.clear()
+    ledger.send(10)
+    wait_for(lambda: effects.seen.total() == 1)
+
+    postgres.stop()
+    effects.open.set()
+    time.sleep(0.5)  # The answer has come, and nobody takes its bytes in.
+    postgres.start()
+
+    (run,) = ledger.runs()
+    node.wait_for_run(run["run_id"], "completed")
+    found = node.get("/artifacts", run_id=run["run_id"])["items"]
+    assert [each["byte_length"] for each in found if each["name"] == "answer"] == [len("ok")]
+    assert effects.seen.total() == 1
 
 
 def test_a_worker_that_was_stopped_beyond_its_lease_writes_nothing_over_another(
@@ -317,11 +349,20 @@ def test_a_full_disk_below_the_artifacts_loses_nothing_that_was_acknowledged(
 ) -> None:
     small_disk(ledger.node.home / "artifacts", 8)
 
-    answers = sent_to_a_full_disk(ledger, effects, tmp_path, "artifacts", events=5)
+    answers = sent_to_a_full_disk(ledger, effects, tmp_path, "artifacts", events=5, more=KEEP)
 
     assert answers <= {202, 429, 503}
+    wait_for(lambda: set(ledger.statuses()) == {"completed"}, ledger.statuses)
     ledger.settle()
     ledger.check(effects)
+    # The step that was to keep something failed for the moment, and kept it once.
+    tries = []
+    for run in ledger.runs():
+        steps = {s["key"]: s for s in ledger.node.get(f"/runs/{run['run_id']}/steps")["items"]}
+        tries.append(steps["keep"]["attempt"])
+        kept = ledger.node.get("/artifacts", run_id=run["run_id"], kind="output")["items"]
+        assert [each["byte_length"] for each in kept] == [len("kept")]
+    assert max(tries) > 1
 
 
 def test_a_full_disk_below_the_database_is_said_and_recovered_from(
@@ -337,14 +378,15 @@ def test_a_full_disk_below_the_database_is_said_and_recovered_from(
 
 
 def sent_to_a_full_disk(
-    ledger: Ledger, effects: Effects, tmp_path: Path, folder: str, *, events: int
+    ledger: Ledger, effects: Effects, tmp_path: Path, folder: str, *, events: int, more: str = ""
 ) -> set[int | None]:
     """Start a node, fill a folder of its home for as long as these events are sent; its answers."""
     ledger.node.start()
-    prepare(ledger.node, tmp_path, effects)
+    prepare(ledger.node, tmp_path, effects, {"blueprints/crash.yaml": BLUEPRINT + more})
     ledger.send(10)
     ledger.settle()
     filler = fill(ledger.node.home / folder)
     answers = {ledger.send() for _ in range(events)}
+    time.sleep(1 if more else 0)  # until a step has met it
     filler.unlink()
     return answers

@@ -26,6 +26,12 @@ POINTS = (
 BY_A_PUSH = {"reconcile.applied": "one", "audit.committed": "two"}
 """Points that a push comes past, and the blueprint that it brings."""
 ELSEWHERE = {
+    "apps.noted",
+    "apps.up",
+    "artifact.buried",
+    "artifact.claimed",
+    "artifact.kept",
+    "artifact.removed",
     "forget.audited",
     "forget.rewritten",
     "review.opened",
@@ -33,7 +39,7 @@ ELSEWHERE = {
     "review.accepted",
     "review.moved",
 }
-"""Killed at in the tests of ``event forget``, of the committer and of reviews."""
+"""Killed at in the tests of apps, artifacts, ``event forget``, the committer and reviews."""
 
 
 def test_every_named_point_is_killed_at() -> None:

@@ -7,15 +7,58 @@ import threading
 import time
 from pathlib import Path
 
+import httpx2
 import psutil
 import pytest
 
-from tests.crash.ledger import Effects, Ledger, prepare
+from tests.crash.ledger import BLUEPRINT, Effects, Ledger, prepare
+from tests.neighbours import confinement
+from tests.running import PLAIN
 
 pytestmark = [pytest.mark.crash, pytest.mark.slow]
 
 KILLS = int(os.environ.get("XYN_KILLS", "60"))
 SEED = int(os.environ.get("XYN_KILL_SEED", "1"))
+SECRET = "team/app/crash"
+MORE = """\
+  - id: program
+    kind: action_task
+    when: event.data.more
+    action: crash.same
+    with: {n: "{{ event.data.n }}"}
+  - id: keep
+    kind: action_task
+    when: event.data.more
+    action: artifacts.put
+    with: {name: kept, text: "kept of {{ steps.program.outputs.n }}"}
+"""
+"""What every eighth run does besides: each may be done again, and is there once in the end."""
+FILES = {
+    "blueprints/crash.yaml": BLUEPRINT.replace(
+        "method: POST}", f"method: POST, bearer_ref: {SECRET}}}"
+    )
+    + MORE,
+    "packs/crash/pack.yaml": """\
+id: crash
+name: Crash
+version: 0.1.0
+xyn_core: ">=0.1"
+attachment: external
+actions:
+  crash.same:
+    summary: Give what was given.
+    idempotent: true
+    input_schema: {type: object, properties: {n: {type: integer}}}
+    output_schema: {type: object, properties: {n: {type: integer}}}
+    run: {file: actions/same.py}
+""",
+    "packs/crash/actions/same.py": (
+        "import json, sys\nprint(json.dumps({'outputs': json.load(sys.stdin)['inputs']}))\n"
+    ),
+    "packs/crash/examples/same.yaml": (
+        "action: crash.same\nwith: {n: 1}\nexpect: {outputs: {n: 1}}\n"
+    ),
+}
 VICTIMS = ("xyn-node", "xyn-worker", "xyn-web", "postgres")
 
 
@@ -23,8 +66,10 @@ def test_whoever_is_killed_at_random_nothing_acknowledged_is_lost_or_done_twice(
     ledger: Ledger, effects: Effects, tmp_path: Path
 ) -> None:
     node = ledger.node
+    confinement()
     node.start()
-    prepare(node, tmp_path, effects)
+    node.xynctl("secret", "set", SECRET, stdin="said to nobody else\n")
+    prepare(node, tmp_path, effects, FILES)
     chance = random.Random(SEED)
     ended = threading.Event()
     faults: list[BaseException] = []
@@ -55,6 +100,28 @@ def test_whoever_is_killed_at_random_nothing_acknowledged_is_lost_or_done_twice(
     assert faults == []
     assert len(ledger.acknowledged) > KILLS / 10
     ledger.check(effects)
+    check_more(ledger)
+
+
+def check_more(ledger: Ledger) -> None:
+    """Compare what runs kept with what they were to: nothing is missing, nothing there twice."""
+    node = ledger.node
+    numbers = {event_id: number for number, event_id in ledger.acknowledged.items()}
+    wanted = {
+        run["run_id"]: f"kept of {numbers[run['event_id']]}"
+        for run in ledger.runs()
+        if run["status"] == "completed" and numbers[run["event_id"]] % 8 == 0
+    }
+    found = {}
+    for run_id in wanted:
+        (kept,) = node.get("/artifacts", run_id=run_id, kind="output")["items"]
+        found[run_id] = httpx2.get(
+            f"{node.url}/api/v1/artifacts/{kept['artifact_id']}/download", **PLAIN
+        ).text
+    assert found == wanted
+    assert wanted
+    refused = {each["entry"]["outcome"] for each in node.get("/audit", kind="secret.used")["items"]}
+    assert refused == {"granted"}
 
 
 def _is(process: psutil.Process, name: str) -> bool:

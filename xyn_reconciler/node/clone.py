@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from xyn_reconciler.desired.load import kind_of, load
 from xyn_reconciler.model.errors import ConflictError, NotFoundError
+from xyn_reconciler.node.age_key import ensure_age_key
 from xyn_reconciler.node.home import Home
 from xyn_reconciler.record.render import RUNS
 from xyn_reconciler.store.git import MAIN, Repository
@@ -50,6 +51,12 @@ def clone(url: str, directory: Path, *, identity: str | None, say: Callable[[str
             if defined.get(node_id) != "node.yaml":
                 home.set_origin(address)
             home.set_node_id(node_id)
+            recipient, _ = ensure_age_key(home)
+            defined_in = defined.get(node_id, f"nodes/{node_id}.yaml")
+            say(
+                f"secrets cannot be opened here until {defined_in} says so and they are encrypted"
+                f" anew, on the origin: recipient: {recipient}, then: xynctl secret rekey"
+            )
     return home
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from xyn_reconciler.action.registry import catalogue, installed_actions
 from xyn_reconciler.node.engine import Engine, open_engine
 from xyn_reconciler.node.home import Home
+from xyn_reconciler.node.origin import bytes_of
 from xyn_reconciler.node.ticket import Tickets
 from xyn_reconciler.reconcile.loop import Reconciler
 from xyn_reconciler.review.merged import Merging
@@ -28,7 +29,7 @@ def open_context(
 def context_of(engine: Engine, url: str) -> Context:
     """Give the whole of a node's stores around an engine that is open; lasts as long as that."""
     known = catalogue(installed_actions())
-    repository = Repository.open(engine.home.repository)
+    repository, origin = Repository.open(engine.home.repository), engine.home.origin()
     reconciler = Reconciler(engine.database, repository, known, engine.intake.emit)
     return Context(
         database=engine.database,
@@ -43,6 +44,8 @@ def context_of(engine: Engine, url: str) -> Context:
         home=engine.home.path,
         url=url,
         ticket=Tickets.of(engine.home, utc_now).issue,
-        origin=engine.home.origin(),
+        origin=origin,
+        origin_bytes=None if origin is None else bytes_of(origin),
+        secrets=engine.secrets,
         secret=engine.secret,
     )

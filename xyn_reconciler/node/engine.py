@@ -11,13 +11,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from xyn_reconciler.model.redaction import Redactor
+from xyn_reconciler.node.bucket import Bucket
 from xyn_reconciler.node.home import Home
+from xyn_reconciler.node.log import log_without_secrets
 from xyn_reconciler.run.compile import compile_run
 from xyn_reconciler.run.worker import utc_now
-from xyn_reconciler.store import artifact_rows, desired
+from xyn_reconciler.store import desired
 from xyn_reconciler.store.artifact_room import ArtifactRoom
 from xyn_reconciler.store.artifacts import ArtifactStore
-from xyn_reconciler.store.database import Database
+from xyn_reconciler.store.database import Connection, Database
+from xyn_reconciler.store.node_secrets import NodeSecrets
 from xyn_reconciler.trigger.intake import Intake
 
 
@@ -30,45 +33,44 @@ class Engine:
     artifacts: ArtifactStore
     intake: Intake
     redactor: Redactor
+    secrets: NodeSecrets
     secret: Callable[[str], str | None]
+    """Resolves a reference: those of ``secrets``."""
     clock: Callable[[], dt.datetime] = utc_now
 
 
 @contextmanager
 def open_engine(
-    place: Home, database_url: str, environment: Mapping[str, str] = os.environ
+    place: Home,
+    database_url: str,
+    environment: Mapping[str, str] = os.environ,
+    *,
+    patience: float = 0.0,
 ) -> Iterator[Engine]:
-    """Open what is there; ``up`` has prepared it. Closed with the context."""
+    """Open what is there; ``up`` has prepared it. Closed with the context.
+
+    ``patience``: seconds that who keeps an artifact waits for a database that is away.
+    """
     redactor = Redactor.from_environment(environment)
+    log_without_secrets(redactor)
     with Database(database_url) as database:
+        secrets = NodeSecrets(database, place.age_key, environment, redactor)
+        secrets.refresh()
         yield Engine(
             home=place,
             database=database,
-            artifacts=ArtifactStore(place.artifacts, room=_room(database)),
+            artifacts=ArtifactStore(
+                place.artifacts,
+                room=ArtifactRoom(database, quota=_quota, patience=patience),
+                elsewhere=Bucket(database, secrets.resolve),
+            ),
             intake=Intake(compile_run, redactor),
             redactor=redactor,
-            secret=lambda reference: resolve_secret(reference, environment),
+            secrets=secrets,
+            secret=secrets.resolve,
         )
 
 
-def _room(database: Database) -> ArtifactRoom:
+def _quota(connection: Connection) -> int:
     """What the artifact store may hold (seed 38.1)."""
-
-    def quota() -> int:
-        with database.read() as connection:
-            return int(desired.read_node(connection).settings["limits"]["artifact_quota"])
-
-    def stored() -> int:
-        with database.read() as connection:
-            return artifact_rows.stored_bytes(connection)
-
-    return ArtifactRoom(quota=quota, stored=stored)
-
-
-def resolve_secret(reference: str, environment: Mapping[str, str]) -> str | None:
-    """Give the value of ``env/NAME``.
-
-    ``None`` where the variable is not set, or for another kind.
-    """
-    kind, _, name = reference.partition("/")
-    return environment.get(name) if kind == "env" else None
+    return int(desired.read_node(connection).settings["limits"]["artifact_quota"])

@@ -51,6 +51,11 @@ class Home:
         """What was pushed to the mirrors, as far as this home knows."""
         return self.path / "mirrored.json"
 
+    @property
+    def age_key(self) -> Path:
+        """What opens this node's secrets, as ``age-keygen`` writes it; it is in no repository."""
+        return self.path / "age.key"
+
     def log(self, role: str) -> Path:
         """What the processes of a start print (``all.log``; before that, ``all.log.1``)."""
         return self.run / f"{role}.log"

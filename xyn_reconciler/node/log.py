@@ -40,7 +40,7 @@ class JsonFormatter(logging.Formatter):
     def __init__(self, process: str, redactor: Redactor) -> None:
         super().__init__()
         self._process = process
-        self._redactor = redactor
+        self.redactor = redactor
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -54,7 +54,14 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return self._redactor.text(_LINE.encode(line))
+        return self.redactor.text(_LINE.encode(line))
+
+
+def log_without_secrets(redactor: Redactor) -> None:
+    """Have the lines of this process pass the redactor that learns, if it prints any."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler.formatter, JsonFormatter):
+            handler.formatter.redactor = redactor
 
 
 def configure_logging(process: str, redactor: Redactor) -> None:

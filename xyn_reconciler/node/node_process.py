@@ -14,11 +14,14 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from xyn_reconciler.model.condition import Condition
 from xyn_reconciler.model.errors import XynError
+from xyn_reconciler.node.apps import managed_apps
+from xyn_reconciler.node.artifact_upkeep import ArtifactUpkeep
 from xyn_reconciler.node.context import open_context
 from xyn_reconciler.node.follow import Follower
 from xyn_reconciler.node.home import Home
 from xyn_reconciler.node.mirror import Mirror
 from xyn_reconciler.node.process import process
+from xyn_reconciler.node.readable import tell_readable
 from xyn_reconciler.node.retention import Retention
 from xyn_reconciler.node.ticket import Tickets
 from xyn_reconciler.reconcile.push import PushGate
@@ -44,6 +47,7 @@ FOLLOW_SECONDS: Final = 30
 MAINTAIN_SECONDS: Final = 600
 CHECKPOINT_SECONDS: Final = 3600
 RETAIN_SECONDS: Final = 60
+ARTIFACTS_SECONDS: Final = 3600
 MONTHS_SECONDS: Final = 21600
 
 _log = logging.getLogger(__name__)
@@ -56,6 +60,9 @@ def _stores(home: Path) -> AbstractContextManager[Context]:
 def main() -> None:
     with process("node", _stores) as (context, stop):
         home = Home(context.home)
+        context.secrets.follow(
+            lambda: tell_readable(home, context.database, context.secrets, context.clock())
+        )
         node_id = home.node_id() or ""
         gate = PushGate(
             context.reconciler,
@@ -64,6 +71,8 @@ def main() -> None:
             context.intake.emit,
             principal_of=Tickets.of(home, context.clock).redeem,
             foresee=lambda document: foretold(document, context.clock()),
+            unsealed=context.secrets.check,
+            knows=context.redactor.knows,
             announce=partial(announce, context.database, context.url),
             origin=home.origin(),
         )
@@ -98,6 +107,7 @@ def main() -> None:
                     ("reconcile", context.reconciler.run),
                     ("record", committer.run),
                     ("review", Reviews(checking).run),
+                    ("apps", managed_apps(context, home).run),
                 )
             ]
             last = threading.Event()
@@ -151,6 +161,14 @@ def _ticks(context: Context, home: Home) -> BackgroundScheduler:
     )
     retention = Retention(context.database, context.clock)
     scheduler.add_job(_tick(lambda: _retain(retention)), "interval", seconds=RETAIN_SECONDS)
+    upkeep = ArtifactUpkeep(context.database, context.artifacts, context.clock)
+    scheduler.add_job(
+        _tick(lambda: _keep_up(upkeep)),
+        "interval",
+        seconds=ARTIFACTS_SECONDS,
+        # Not at once: the node's settings are on their way.
+        next_run_time=context.clock() + dt.timedelta(seconds=INSPECT_SECONDS),
+    )
     origin = home.origin()
     if origin is not None:
         follower = Follower(context.database, context.repository, origin, context.reconciler.notice)
@@ -167,6 +185,8 @@ def _begin(context: Context) -> None:
     """What an earlier program could not start, this one may."""
     with context.database.begin() as connection:
         desired.drop_condition(connection, "EventsSetAside")
+        # The audit keeps it; here it is shown until somebody has seen to it and starts anew.
+        desired.drop_condition(connection, "SecretCaught")
 
 
 def _checkpoint(context: Context, node_id: str) -> None:
@@ -179,6 +199,12 @@ def _retain(retention: Retention) -> None:
     gone = retention.look()
     if gone:
         _log.info("%d handled events are as old as limits.backlog says: Git has them", gone)
+
+
+def _keep_up(upkeep: ArtifactUpkeep) -> None:
+    gone = upkeep.look()
+    if gone:
+        _log.info("the bytes of %d artifacts are gone, as retention says", gone)
 
 
 def _unlock(locks: StaleLocks) -> None:

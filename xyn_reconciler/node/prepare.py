@@ -7,6 +7,7 @@ from typing import Final
 from xyn_reconciler.action.registry import catalogue, installed_actions
 from xyn_reconciler.desired.load import load
 from xyn_reconciler.model.errors import ConflictError, InvalidError, NotFoundError
+from xyn_reconciler.node.age_key import ensure_age_key
 from xyn_reconciler.node.home import Home
 from xyn_reconciler.reconcile.restore import Looked, restore
 from xyn_reconciler.record.audit import audit_ref, begin_log
@@ -40,6 +41,9 @@ def prepare(home: Home, database: Database, role: str, *, say: Say) -> None:
         return
     repository = open_or_create(home, say)
     ArtifactStore(home.artifacts).prepare()
+    if not home.age_key.exists():
+        recipient, _ = ensure_age_key(home)
+        say(f"this home has a key for secrets now: recipient: {recipient}")
     with database.begin() as connection:
         node = desired.ensure_node(connection, home.node_id() or primary_id(repository))
     if home.node_id() not in {None, node.node_id}:
@@ -104,10 +108,16 @@ def open_or_create(home: Home, say: Say) -> Repository:
     for name in repository.sweep_stale_files():
         say(f"repository: removed {name}, left over from a kill")
     if repository.resolve(MAIN) is None:
+        recipient, _ = ensure_age_key(home)
+        files = dict(template_files())
+        files["node.yaml"] += (
+            "# Secrets are encrypted to this; what opens them is age.key in the node's home\n"
+            f"recipient: {recipient}\n"
+        ).encode()
         repository.commit_files(
             MAIN,
             expected=None,
-            changes=dict(template_files()),
+            changes=files,
             message="Start from the template\n",
             author=AUTHOR,
             now=utc_now(),

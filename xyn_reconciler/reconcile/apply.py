@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from xyn_reconciler.desired.load import Loaded
+from xyn_reconciler.desired.load import Loaded, kind_of
 from xyn_reconciler.desired.validate import DesiredState, not_runnable
 from xyn_reconciler.model.capability import Catalogue, EmitEvents
 from xyn_reconciler.model.condition import Condition
@@ -60,7 +60,9 @@ def apply(
         sequence=sequence,
         now=now,
     )
-    if settings != node.settings:
+    # What a pack brings may run on this node, or no longer, whoever uses it.
+    packs_changed = any(kind_of(change.path) == "pack" for change in judgement.changes)
+    if settings != node.settings or packs_changed:
         refresh_conditions(connection, judgement.state, catalogue, settings, now=now)
     desired.save_applied(
         connection,

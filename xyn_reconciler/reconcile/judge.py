@@ -14,6 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from xyn_reconciler.desired.load import Loaded, kind_of, load
+from xyn_reconciler.desired.pack_checks import touched_packs
+from xyn_reconciler.desired.pack_lint import since
+from xyn_reconciler.desired.secret_file import NOT_ENCRYPTED
 from xyn_reconciler.desired.tree_rules import check_tree
 from xyn_reconciler.desired.validate import DesiredState, check
 from xyn_reconciler.model.capability import Catalogue
@@ -51,7 +54,8 @@ class Judgement:
     """With any of these it is not applied."""
     remarks: Sequence[Problem]
     tree_problems: bool = False
-    """Whether names or modes are at fault: such a tree is not taken as a draft either."""
+    """Whether names or modes are at fault, or what should be encrypted is not: such a tree is
+    not taken as a draft either."""
 
 
 class Judge:
@@ -97,9 +101,13 @@ class Judge:
     ) -> Judgement:
         loaded = [(change.path, self._load(repository, change)) for change in changes]
         state = known.state.apply(loaded)
-        findings = check(state, [path for path, _ in loaded], self._catalogue)
-        remarks = sorted([*findings.remarks, *strays])
-        return Judgement(revision, changes, state, findings.problems, remarks)
+        paths = [path for path, _ in loaded]
+        findings = check(state, paths, self._catalogue)
+        wrong, noted = since(known.state, state, touched_packs(paths))
+        problems = sorted({*findings.problems, *wrong})
+        remarks = sorted([*findings.remarks, *noted, *strays])
+        plain = any(problem.code == NOT_ENCRYPTED for problem in problems)
+        return Judgement(revision, changes, state, problems, remarks, tree_problems=plain)
 
     def _load(self, repository: Repository, change: Change) -> Loaded | None:
         if change.blob_id is None:

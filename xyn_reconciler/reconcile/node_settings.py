@@ -41,16 +41,29 @@ def _settings(node: Node, *, primary: bool) -> Settings:
         "stage": node.stage,
         "auth": "required" if node.auth_required() else "open",
         "egress": [] if node.egress is None else list(node.egress.allow),
+        "images": [] if node.containers is None else list(node.containers.allow),
+        "apps": node.apps is not None and node.apps.enabled,
         "limits": _limits(node.limits or Limits()),
         "providers": {
             name: provider.model_dump(exclude_none=True)
             for name, provider in node.providers.items()
+        },
+        "models": node.model_dump(
+            include={"aliases", "override", "fallback", "budgets"},
+            exclude_none=True,
+            exclude_defaults=True,
+        ),
+        "artifacts": {} if node.artifacts is None else node.artifacts.model_dump(exclude_none=True),
+        "retention": {
+            name: None if time == "keep" else parse_duration(time).total_seconds()
+            for name, time in node.retention.items()
         },
         "labels": list(node.labels),
         "vars": dict(node.vars),
         "primary": primary,
         "follow": node.follow,
         "mirror": list(node.mirror),
+        "recipient": node.recipient,
     }
 
 

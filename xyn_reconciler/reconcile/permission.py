@@ -6,18 +6,20 @@ backtest is nothing that a push could bring: where one is asked for, the way is 
 
 import datetime as dt
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from xyn_reconciler.desired.diff import diff
+from xyn_reconciler.desired.diff import diff, newly_named
 from xyn_reconciler.desired.effects import assess
 from xyn_reconciler.desired.layout import governed_as
 from xyn_reconciler.desired.state import DesiredState
 from xyn_reconciler.model.policy import Risk, risk_in_force
 from xyn_reconciler.model.principal import Principal
+from xyn_reconciler.model.secret import secret_at
 from xyn_reconciler.policy.change import Asked, ask, requests_of
 from xyn_reconciler.policy.evaluate import PolicyInForce
 from xyn_reconciler.policy.lockout import policies_in_force
+from xyn_reconciler.policy.secret_use import ask_naming
 from xyn_reconciler.reconcile.judge import Judgement, Known
 
 _LONGEST_ADVICE: Final = 40
@@ -49,7 +51,38 @@ def asked_of_push(
         now=now,
         resource_id="main",
     )
-    return ask(requests, policies)
+    secrets = asked_of_secrets(
+        known.state, judgement.state, paths, policies, actor=actor, settings=settings, now=now
+    )
+    return [*ask(requests, policies), *secrets]
+
+
+def asked_of_secrets(
+    before: DesiredState,
+    after: DesiredState,
+    paths: Iterable[str],
+    policies: Sequence[PolicyInForce],
+    *,
+    actor: Principal,
+    approvers: Collection[Principal] = (),
+    settings: Mapping[str, Any],
+    now: dt.datetime,
+) -> list[Asked]:
+    """Give what keeps ``actor`` from bringing in references, or values, of others' secrets."""
+    touched = sorted(paths)
+    old, new = (
+        [state.files[path] for path in touched if path in state.files] for state in (before, after)
+    )
+    return ask_naming(
+        newly_named(old, new),
+        {name for path in touched if (name := secret_at(path)) is not None},
+        policies,
+        actor=actor,
+        approvers=approvers,
+        stage=settings.get("stage", "dev"),
+        env_id=settings.get("env_id", "local"),
+        now=now,
+    )
 
 
 def _risk(before: DesiredState, judgement: Judgement, policies: Sequence[PolicyInForce]) -> Risk:

@@ -28,6 +28,7 @@ from xyn_reconciler.model.internal_events import EventData, GitPushed, GitRefuse
 from xyn_reconciler.model.principal import OPERATOR, Principal
 from xyn_reconciler.policy.change import told
 from xyn_reconciler.reconcile.judge import Judgement
+from xyn_reconciler.reconcile.leaks import Knows, leaks
 from xyn_reconciler.reconcile.lockout import locked_out
 from xyn_reconciler.reconcile.loop import Reconciler
 from xyn_reconciler.reconcile.permission import asked_of_push, refusal
@@ -48,6 +49,8 @@ APPLY_SECONDS: Final = 5.0
 Say = Callable[[str], None]
 Foresee = Callable[[Mapping[str, Any]], Sequence[str]]
 """When the schedules of a blueprint document would fire, a line each."""
+Unsealed = Callable[[Iterable[tuple[str, str]]], Mapping[str, str]]
+"""(Reference, ciphertext) of secrets -> what is wrong with those that cannot be opened here."""
 Announce = Callable[[str, str], Iterable[str]]
 """Name and head of a draft that was pushed -> lines for the pusher."""
 
@@ -90,12 +93,16 @@ class PushGate:
         principal_of: Callable[[str], Principal | None],
         foresee: Foresee,
         announce: Announce,
+        unsealed: Unsealed = lambda _: {},
+        knows: Knows = lambda _: False,
         origin: str | None = None,
         clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
     ) -> None:
         """``principal_of`` redeems a ticket; ``origin`` is the address that this home follows.
 
-        ``announce`` gives what to say of a draft's review, once that is there.
+        ``announce`` gives what to say of a draft's review, once that is there;
+        ``unsealed`` says which secrets nobody here could open, ``knows`` whether bytes
+        hold the value of one.
         """
         self._reconciler = reconciler
         self._repository = repository
@@ -104,6 +111,8 @@ class PushGate:
         self._principal_of = principal_of
         self._foresee = foresee
         self._announce = announce
+        self._unsealed = unsealed
+        self._knows = knows
         self._origin = origin
         self._clock = clock
 
@@ -155,7 +164,7 @@ class PushGate:
     def _refusals(self, push: "_Push") -> list[_Refusal]:
         refusals = []
         for update in push.request.updates:
-            lines = check_ref_updates(push.repository, [update])
+            lines = check_ref_updates(push.repository, [update]) or self._leaks(push, update)
             if not lines and update.ref == MAIN:
                 lines = self._rights(push) or self._main(push, update)
             elif not lines and update.new is not None:
@@ -163,6 +172,18 @@ class PushGate:
             if lines:
                 refusals.append(_Refusal(update.ref, lines))
         return refusals
+
+    def _leaks(self, push: "_Push", update: RefUpdate) -> list[str]:
+        """Say where it holds secrets of this node: nothing of it is taken then."""
+        if update.new is None:
+            return []
+        # Of a new draft, what main lacks.
+        since = update.old or push.node.last_applied_revision
+        if since is not None and push.repository.resolve(since) is None:
+            since = None
+        found = leaks(push.repository, since, update.new, self._knows)
+        name = update.ref.removeprefix("refs/heads/")
+        return [*_listed(found), f"{counted(found)}; {name} is not taken"] if found else []
 
     def _rights(self, push: "_Push") -> list[str]:
         """Say why nobody may push to ``main`` here, or not in this way."""
@@ -183,6 +204,7 @@ class PushGate:
         problems = [
             *judgement.problems,
             *locked_out(known, judgement, push.node.node_id, push.now),
+            *self._shut(judgement),
             *(unsigned(push.repository, update.old, revision) if update.old else ()),
         ]
         if problems:
@@ -209,16 +231,30 @@ class PushGate:
     def _draft(self, push: "_Push", update: RefUpdate) -> list[str]:
         judgement = self._reconciler.judge(push.repository, str(update.new))
         name = update.ref.removeprefix("refs/heads/")
-        if judgement.tree_problems:
-            return [
-                *_listed(judgement.problems),
-                f"{counted(judgement.problems)}; {name} is not taken",
-            ]
+        shut = self._shut(judgement)
+        if judgement.tree_problems or shut:
+            problems = [*judgement.problems, *shut]
+            return [*_listed(problems), f"{counted(problems)}; {name} is not taken"]
         _say_of_draft(name, judgement, push.say)
         foreseen = (self._foresee(document) for document in _sound_blueprints(judgement))
         for line in itertools.islice(itertools.chain.from_iterable(foreseen), SHOWN):
             push.say(line)
         return []
+
+    def _shut(self, judgement: Judgement) -> list[Problem]:
+        """Find secrets that this node cannot open, or that are copies of others."""
+        changed = (judgement.state.files.get(change.path) for change in judgement.changes)
+        secrets = {
+            each.document_id: each
+            for each in changed
+            if each is not None and each.kind == "secret" and each.document is not None
+        }
+        sealed = [(name, each.document["ciphertext"]) for name, each in secrets.items()]
+        wrong = self._unsealed(sealed) if sealed else {}
+        return [
+            Problem(secrets[name].path, 1, 1, "secret_unreadable", message)
+            for name, message in wrong.items()
+        ]
 
     def _accept(self, push: "_Push") -> None:
         """Put it into the audit before a ref moves: one that nobody accepted was tampered with."""

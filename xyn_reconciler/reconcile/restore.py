@@ -75,7 +75,7 @@ def restore(
         node.node_id,
         ((path, file.document) for path, file in active.files.items() if file.kind == "node"),
     )
-    _write_documents(connection, places, files, catalogue, settings)
+    _write_documents(connection, places, files, active, catalogue, settings)
     desired.save_applied(
         connection,
         revision=applied[-1].revision,
@@ -116,6 +116,7 @@ def _write_documents(
     connection: Connection,
     places: Sequence[_Place],
     files: dict[str, Loaded],
+    active: DesiredState,
     catalogue: Catalogue,
     settings: Settings,
 ) -> None:
@@ -129,7 +130,7 @@ def _write_documents(
         desired.apply_documents(
             connection,
             upserts=[
-                _document(files[place.path], catalogue, settings, at)
+                _document(files[place.path], active, catalogue, settings, at)
                 for place in places
                 if place.sequence == sequence
             ],
@@ -145,9 +146,11 @@ def _write_documents(
 
 
 def _document(
-    loaded: Loaded, catalogue: Catalogue, settings: Settings, at: dt.datetime
+    loaded: Loaded, active: DesiredState, catalogue: Catalogue, settings: Settings, at: dt.datetime
 ) -> Document:
-    found = not_runnable(DesiredState.of([loaded]), loaded.path, catalogue, settings)
+    # Whether it can run depends on packs; one that was retired is not among the active any more.
+    state = active if loaded.path in active.files else active.apply([(loaded.path, loaded)])
+    found = not_runnable(state, loaded.path, catalogue, settings)
     conditions = (
         ()
         if found is None

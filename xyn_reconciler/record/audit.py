@@ -75,6 +75,14 @@ def begin_log(connection: Connection, repository: Repository, *, now: dt.datetim
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """A commit of the chain; ``caught`` are places where the guard replaced a secret."""
+
+    commit: str
+    caught: Sequence[str]
+
+
 def append_audit(
     repository: Repository,
     node_id: str,
@@ -83,8 +91,8 @@ def append_audit(
     now: dt.datetime,
     redactor: Redactor,
     outbox: tuple[uuid.UUID, Sequence[int]] | None = None,
-) -> str:
-    """Append entries, durably, as one commit; gives the commit. At least one entry.
+) -> "Appended":
+    """Append entries, durably, as one commit. At least one entry.
 
     ``outbox`` names the rows (database, ids) that they came from, so that a
     committer which was killed knows what is in.
@@ -93,13 +101,13 @@ def append_audit(
     while True:
         tip = repository.resolve(ref)
         before = Link() if tip is None else link_of(repository.commit(tip))
-        lines, after = _chained(entries, before, redactor)
+        lines, after, caught = _chained(entries, before, redactor)
         path = f"{now:%Y-%m}/{place(now, f'{before.sequence + 1:08d}')}.jsonl"
         trailers = [f"Segment: {path}", f"Chain: {after.sequence} {after.digest}"]
         if outbox is not None:
             trailers.append(f"Outbox: {outbox[0]} {ranges(outbox[1])}")
         try:
-            return repository.append_records(
+            commit = repository.append_records(
                 ref,
                 expected=tip,
                 files={path: "".join(f"{line}\n" for line in lines).encode()},
@@ -107,20 +115,23 @@ def append_audit(
                 author=AUTHOR,
                 now=now,
             )
+            return Appended(commit, caught)
         except ConflictError:
             _log.info("%s moved meanwhile; taking the new tip", ref)
 
 
 def _chained(
     entries: Sequence[AuditEntry], before: Link, redactor: Redactor
-) -> tuple[list[str], Link]:
-    lines, link = list[str](), before
+) -> tuple[list[str], Link, list[str]]:
+    lines, link, places = list[str](), before, list[str]()
     for entry in entries:
         plain = entry.line(link.sequence + 1, link.digest)
-        line = guarded(redactor, plain.encode()).decode().removesuffix("\n")
+        clean, caught = guarded(redactor, plain.encode())
+        line = clean.decode().removesuffix("\n")
         lines.append(line)
+        places += caught
         link = Link(link.sequence + 1, line_digest(line))
-    return lines, link
+    return lines, link, places
 
 
 def _named(entries: Sequence[AuditEntry]) -> str:

@@ -69,6 +69,14 @@ def _put_new(
     putting = Putting(connection, Rebuilt(), now, held_by=holder_of(node_of(ref)))
     putting.put(chunk)
     putting.finish()
+    # An artifact's own line is newer than its run's: it says that the bytes are gone.
+    gone = {
+        entry.value["artifact"]["artifact_id"]
+        for _, entries in chunk
+        for entry in entries
+        if entry.kind == "artifact" and "deleted_at" in entry.value["artifact"]
+    }
     for each in runs:
-        forgetting.replace_rows(connection, "artifacts", each["artifacts"])
+        rows = [row for row in each["artifacts"] if row["artifact_id"] not in gone]
+        forgetting.replace_rows(connection, "artifacts", rows)
     return True

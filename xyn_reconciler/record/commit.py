@@ -21,7 +21,7 @@ from xyn_reconciler.model.crash_point import crash_point
 from xyn_reconciler.model.errors import ConflictError, XynError
 from xyn_reconciler.model.redaction import Redactor
 from xyn_reconciler.record.audit import append_audit, audit_ref
-from xyn_reconciler.record.guard import guarded
+from xyn_reconciler.record.guard import guarded, tell_caught
 from xyn_reconciler.record.render import RUNS, held, month_ref, render
 from xyn_reconciler.store import audit, desired, outbox, records
 from xyn_reconciler.store.artifacts import ArtifactStore
@@ -270,11 +270,15 @@ class Committer:
         # A record names contents by their sha256, so they are there as surely as it is.
         contents = records.contents(connection, [line.subject for line in runs])
         self._artifacts.make_durable(contents)
-        files = {path: guarded(self._redactor, content) for path, content in batch.files.items()}
+        files, places = dict[str, bytes](), list[str]()
+        for path, content in batch.files.items():
+            files[path], caught = guarded(self._redactor, content)
+            places += caught
         crash_point("record.rendered")
         commit = self._append(month_ref(self._node_id, now, months), files, batch.message, now)
         crash_point("record.committed")
         _mark(connection, waiting, commit)
+        self._caught(connection, places)
 
     def _write_audit(
         self, connection: Connection, waiting: Sequence[outbox.Waiting], node: desired.NodeState
@@ -290,7 +294,14 @@ class Committer:
                 outbox=(node.database_id, [row.id for row in waiting]),
             )
             crash_point("audit.committed")
-            _mark(connection, waiting, commit)
+            _mark(connection, waiting, commit.commit)
+            self._caught(connection, commit.caught)
+
+    def _caught(self, connection: Connection, places: Sequence[str]) -> None:
+        """Tell of what the guard replaced."""
+        if places:
+            _log.error("the last guard took secrets out of records: %s", "; ".join(places))
+        tell_caught(connection, places, self._clock())
 
     def _append(self, ref: str, files: dict[str, bytes], message: str, now: dt.datetime) -> str:
         while True:

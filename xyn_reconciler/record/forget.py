@@ -134,7 +134,7 @@ def _note(
     entry: AuditEntry,
 ) -> None:
     """Not by the outbox: the entry has to be there before the month's ref moves."""
-    commit = append_audit(repository, node_id, [entry], now=entry.at, redactor=redactor)
+    commit = append_audit(repository, node_id, [entry], now=entry.at, redactor=redactor).commit
     audit.put_recorded(connection, [(entry, commit)])
 
 

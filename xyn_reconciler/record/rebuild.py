@@ -139,7 +139,9 @@ class Putting:
         records.put_plans(self._connection, list(plans.values()))
         self._put_runs(_newest("run", "run_id", of_kind.get("run", ())))
         artifacts = _newest("artifact", "artifact_id", of_kind.get("artifact", ()))
-        records.put_artifacts(self._connection, [Recorded(line, c) for c, line in artifacts])
+        records.put_artifacts(
+            self._connection, [Recorded(line, c, self._held_by) for c, line in artifacts]
+        )
         self._done.artifacts += len(artifacts)
         events = _newest("event", "event_id", of_kind.get("event", ()))
         first = {line["event"]["event_id"]: commit for commit, line in of_kind.get("event", ())}

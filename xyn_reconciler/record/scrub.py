@@ -100,7 +100,7 @@ class Scrub:
 
 def artifact(row: Json) -> Json:
     """Give an artifact's row: that there was one, and of which kind."""
-    return _without(row, "sha256", "byte_length") | {"name": FORGOTTEN, "metadata": {}}
+    return _without(row, "sha256", "byte_length", "retention") | {"name": FORGOTTEN, "metadata": {}}
 
 
 def _error(row: Json) -> Json:

@@ -131,6 +131,8 @@ class _Look:
         """Node to commits at which its records say that ``main`` was."""
         self._contents: dict[str, tuple[str, str]] = {}
         """SHA-256 of an artifact's bytes to ref and commit of a record that names it."""
+        self._taken_out: set[str] = set()
+        """SHA-256 of bytes that retention took."""
 
     def everything(self) -> None:
         heads = self._repository.refs(HEADS)
@@ -264,7 +266,9 @@ class _Look:
                 self._was_at.setdefault(node_of(ref), set()).add(was_at)
         rows = value["artifacts"] if kind == "run" else []
         for row in [value["artifact"]] if kind == "artifact" else rows:
-            if row.get("sha256") is not None:
+            if row.get("deleted_at") is not None:
+                self._taken_out.add(row["sha256"])
+            elif row.get("sha256") is not None:
                 self._contents.setdefault(row["sha256"], (ref, commit))
 
     def _bytes_of_artifacts(self) -> None:
@@ -276,7 +280,7 @@ class _Look:
                 self._artifacts.open(sha256, verify=True).close()
                 self.done.artifacts += 1
             except NotFoundError:
-                away += 1
+                away += sha256 not in self._taken_out
             except DamagedError as error:
                 self._found(
                     ref, commit, f"an artifact is not what its record says: {error.message}"

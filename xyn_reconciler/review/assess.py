@@ -26,6 +26,7 @@ from xyn_reconciler.policy.change import Asked, ask, requests_of
 from xyn_reconciler.policy.kernel import may_approve
 from xyn_reconciler.policy.lockout import policies_in_force, principals
 from xyn_reconciler.policy.request import Evidence
+from xyn_reconciler.reconcile.permission import asked_of_secrets
 from xyn_reconciler.store.reviews import Check, Review, Vote
 
 NEEDED: Final = ("conflicts", "lint", "secrets", "tests", "validation")
@@ -166,7 +167,17 @@ def _asked(
         authors=facts.authors,
     )
     policies = policies_in_force(ruling.state.files.values(), ruling.revision)
-    return tuple(ask(requests, policies, approvers))
+    secrets = asked_of_secrets(
+        facts.before,
+        facts.after,
+        facts.differing,
+        policies,
+        actor=facts.actor,
+        approvers=approvers,
+        settings=ruling.settings,
+        now=facts.now,
+    )
+    return (*ask(requests, policies, approvers), *secrets)
 
 
 def _standing(votes: Sequence[Vote], digest: str, everybody: Mapping[str, Principal]) -> list[Vote]:

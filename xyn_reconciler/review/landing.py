@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from xyn_reconciler.model.audit import AuditEntry
+from xyn_reconciler.model.crash_point import crash_point
 from xyn_reconciler.model.errors import (
     ConflictError,
     DeniedError,
@@ -127,10 +128,12 @@ def settled(desk: Desk, main: str) -> None:
 
 def moved(desk: Desk, *, main: str, commit: str) -> bool:
     """Move ``main``; False where somebody was quicker."""
+    crash_point("review.accepted")
     try:
         desk.repository.update_ref(MAIN, expected=main, new=commit)
     except ConflictError:
         return False
+    crash_point("review.moved")
     return True
 
 

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from typing import Final
 
 from xyn_reconciler.model.audit import AuditEntry
-from xyn_reconciler.model.crash_point import crash_point
 from xyn_reconciler.model.errors import (
     ConflictError,
     InvalidError,
@@ -34,7 +33,7 @@ from xyn_reconciler.store.reviews import Check, Review
 CHECKS_SECONDS: Final = 60.0
 """How long a promotion waits for checks that are under way."""
 
-_POLL_SECONDS: Final = 0.25
+POLL_SECONDS: Final = 0.25
 
 
 class ChecksFailedError(InvalidError):
@@ -72,19 +71,16 @@ def promote(
             _refuse_for_now(desk, facts, assessment, merged)
             commit = _commit(desk, facts, assessment, merged)
             accepted = _accept(desk, facts, assessment, commit)
-            if accepted is not None:
-                crash_point("review.accepted")
-                if landing.moved(desk, main=main, commit=commit):
-                    crash_point("review.moved")
-                    _finish(desk, review, accepted)
-                    return landing.landed(desk, commit)
+            if accepted is not None and landing.moved(desk, main=main, commit=commit):
+                _finish(desk, review, accepted)
+                return landing.landed(desk, commit)
         if time.monotonic() >= until:
             raise UnavailableError(
                 f"draft/{review.name} waits for its checks: {', '.join(waits)}"
                 if waits
                 else "main moves all the time: try again"
             )
-        _wait(desk, review)
+        wait(desk, review)
 
 
 def unsettled(facts: Facts) -> list[str]:
@@ -97,10 +93,11 @@ def unsettled(facts: Facts) -> list[str]:
     return [name for name in NEEDED if name not in ended]
 
 
-def _wait(desk: Desk, review: Review) -> None:
+def wait(desk: Desk, review: Review) -> None:
+    """Have the node's loop look at a draft, and give it a moment."""
     with desk.database.begin() as connection:
         notice.notify(connection, notice.REVIEW, review.name)
-    time.sleep(_POLL_SECONDS)
+    time.sleep(POLL_SECONDS)
 
 
 def _refuse_for_good(desk: Desk, facts: Facts, assessment: Assessment, merged: Merged) -> None:

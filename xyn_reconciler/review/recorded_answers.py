@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from xyn_reconciler.desired.expression import ExpressionError
+from xyn_reconciler.desired.packs import specs_of_plan
 from xyn_reconciler.model.capability import ActionSpec
 from xyn_reconciler.model.run import ExecutionPlan, PlannedStep, StepView, canonical, digest
 from xyn_reconciler.review.history import RunRecord, event_of
@@ -45,7 +46,7 @@ class RecordedAnswers:
     ) -> None:
         self._line = record.line
         self._plan = plan_of(record)
-        self._actions = actions
+        self._actions = specs_of_plan(self._plan, actions)
         self._redact = redact
         self._planned = {step.key: step for step in (*self._plan.steps, *self._plan.on_failure)}
         self._rows = {row["key"]: row for row in record.line["steps"]}

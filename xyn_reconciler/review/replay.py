@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol, TypeAlias
 
 from xyn_reconciler.desired.expression import ExpressionError, render_value
+from xyn_reconciler.desired.packs import specs_of_plan
 from xyn_reconciler.desired.unknown import UNKNOWN_VALUE, Unknown, UnknownValueError
 from xyn_reconciler.model.capability import ActionSpec
 from xyn_reconciler.model.run import ExecutionPlan, ItemView, PlannedStep, StepStatus, StepView
@@ -132,7 +133,7 @@ class _Replay:
         self.plan = plan
         self.run = run
         self.answers = answers
-        self.actions = actions
+        self.actions = specs_of_plan(plan, actions)
         self.now = now
         self.planned = {step.key: step for step in (*plan.steps, *plan.on_failure)}
         self.views = {key: StepView(key=key) for key in self.planned}

@@ -7,20 +7,15 @@ What was taken back stays back (:mod:`.held`): a rollback is a hold as well. A p
 import time
 from typing import Final
 
-from xyn_reconciler.desired.effects import effects
-from xyn_reconciler.desired.layout import governed_as
 from xyn_reconciler.model.audit import AuditEntry
-from xyn_reconciler.model.crash_point import crash_point
 from xyn_reconciler.model.errors import ConflictError, NotFoundError, UnavailableError
 from xyn_reconciler.model.principal import Principal
-from xyn_reconciler.policy.change import Asked, ask, requests_of, told
-from xyn_reconciler.policy.lockout import policies_in_force
 from xyn_reconciler.review import landing
 from xyn_reconciler.review.desk import Desk
-from xyn_reconciler.review.facts import in_force
+from xyn_reconciler.review.direct import decide
 from xyn_reconciler.review.landing import Landed
 from xyn_reconciler.review.merged import Merged
-from xyn_reconciler.store import audit, git_merge, grants
+from xyn_reconciler.store import audit, git_merge
 
 SECONDS: Final = 30.0
 """How long a rollback tries again while others move ``main``."""
@@ -40,10 +35,21 @@ def roll_back(desk: Desk, revision: str, actor: Principal) -> Landed:
         if revision not in git_merge.revisions_named(desk.repository, revision, main):
             raise NotFoundError(f"main has no revision {revision}")
         merged = _reverted(desk, revision, main, actor)
-        entries = _decide(desk, revision, main, merged, actor)
+        short = revision[:12]
+        entries = decide(
+            desk,
+            merged,
+            actor,
+            how="rollback",
+            what=f"the rollback of {short}",
+            advice=(
+                f". Have it agreed on as a draft: git revert {short}"
+                f" && git push origin HEAD:draft/revert-{short}"
+            ),
+            about={"revision": revision},
+        )
         with desk.database.begin() as connection:
             audit.put(connection, entries)
-        crash_point("review.accepted")
         if landing.moved(desk, main=main, commit=merged.commit):
             break
         if time.monotonic() >= until:
@@ -72,53 +78,3 @@ def _reverted(desk: Desk, revision: str, main: str, actor: Principal) -> Merged:
         tree=done.tree, parents=[main], message=message, author=author, now=now
     )
     return desk.merging.of(main, commit)
-
-
-def _decide(
-    desk: Desk, revision: str, main: str, merged: Merged, actor: Principal
-) -> list[AuditEntry]:
-    """Judge and ask; gives the entries of a rollback that may be."""
-    now = desk.clock()
-    ruling = in_force(desk.database, desk.reconciler)
-    landing.refuse_following(desk, ruling.settings)
-    landing.refuse_problems(desk, merged, ruling.node_id, now)
-    judged = desk.merging.judge(merged)
-    changed = effects(judged.before, judged.judgement.state, ruling.node_id, lambda *_: ())
-    requests = requests_of(
-        map(governed_as, merged.differing),
-        actor=actor,
-        stage=ruling.settings["stage"],
-        env_id=ruling.settings["env_id"],
-        risk=changed.risk,
-        now=now,
-        resource_id=revision,
-        authors=frozenset({actor.id}),
-    )
-    asked = ask(requests, policies_in_force(ruling.state.files.values(), ruling.revision))
-    with desk.database.read() as connection:
-        grant = grants.open_grant(connection, actor, now)
-    if grant is None:
-        _refuse(desk, revision, asked)
-    accepted = landing.accepted(
-        actor, old=main, new=merged.commit, how="rollback", now=now, reverts=revision
-    )
-    decided = [
-        told(each, now, grant_id=grant if each.unmet else None, revision=revision) for each in asked
-    ]
-    return [*decided, accepted]
-
-
-def _refuse(desk: Desk, revision: str, asked: list[Asked]) -> None:
-    short = revision[:12]
-    error = landing.refusal(
-        f"the rollback of {short}",
-        asked,
-        [words for each in asked for words in each.unmet],
-        advice=(
-            f". Have it agreed on as a draft: git revert {short}"
-            f" && git push origin HEAD:draft/revert-{short}"
-        ),
-    )
-    if error is not None:
-        landing.tell_refused(desk, asked, desk.clock(), {"revision": revision})
-        raise error

@@ -11,6 +11,7 @@ from typing import Final
 from xyn_reconciler.model.audit import AuditEntry
 from xyn_reconciler.model.errors import ConflictError, DeniedError, NeedsApprovalError, XynError
 from xyn_reconciler.model.principal import Principal
+from xyn_reconciler.policy.change import refused
 from xyn_reconciler.policy.kernel import may_approve
 from xyn_reconciler.policy.requirements import any_of, eligible
 from xyn_reconciler.review import finish
@@ -23,6 +24,9 @@ from xyn_reconciler.store.reviews import Comment, Review, Said, Vote
 
 SHORT: Final = 12
 """Digits of a digest that a message shows."""
+
+
+_VERBS: Final = {"approved": "review.approve", "rejected": "review.reject"}
 
 
 class StaleApprovalError(ConflictError):
@@ -78,7 +82,11 @@ def vote(
     review = desk.open_review(draft_id)
     facts = desk.facts(review, main=desk.main(), actor=actor)
     assessment = assess(facts)
-    refuse_the_wrong_person(facts, assessment, actor, decision)
+    try:
+        refuse_the_wrong_person(facts, assessment, actor, decision)
+    except DeniedError as error:
+        _tell_refused(desk, review, actor, _VERBS[decision], error)
+        raise
     if digest is not None and digest != assessment.effect_digest:
         raise _wrong_digest(desk, review, digest, assessment.effect_digest)
     now = desk.clock()
@@ -173,7 +181,9 @@ def close(desk: Desk, draft_id: uuid.UUID, actor: Principal) -> None:
     with desk.database.read() as connection:
         authors = reviews.authors(connection, review)
     if actor.kind != "person" and actor.id not in authors:
-        raise DeniedError(f"{actor.id} has not pushed to draft/{review.name}: people close it")
+        error = DeniedError(f"{actor.id} has not pushed to draft/{review.name}: people close it")
+        _tell_refused(desk, review, actor, "review.close", error)
+        raise error
     now = desk.clock()
     gone = AuditEntry(
         kind="ref.accepted",
@@ -188,6 +198,14 @@ def close(desk: Desk, draft_id: uuid.UUID, actor: Principal) -> None:
     desk.repository.update_ref(review.ref, expected=review.head, new=None)
     with desk.database.begin() as connection:
         finish.closed(connection, review, actor=actor.id, emit=desk.emit, now=now)
+
+
+def _tell_refused(
+    desk: Desk, review: Review, actor: Principal, action: str, error: DeniedError
+) -> None:
+    about = {"draft_id": str(review.draft_id)}
+    with desk.database.begin() as connection:
+        audit.put(connection, [refused(actor, action, error.message, desk.clock(), **about)])
 
 
 def _still(connection: Connection, review: Review) -> None:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from xyn_reconciler.desired.loaded import Loaded
+from xyn_reconciler.desired.packs import whole_pack
 from xyn_reconciler.desired.state import DesiredState
+from xyn_reconciler.desired.step_order import each_step
 from xyn_reconciler.model.capability import CompiledRun
 from xyn_reconciler.model.event import Event
-from xyn_reconciler.model.run import PlanNode
+from xyn_reconciler.model.run import PlanNode, PlanPack
 from xyn_reconciler.reconcile.node_settings import settings_of
 from xyn_reconciler.run.compile import compile_run
 from xyn_reconciler.trigger.active import plan_node_of
@@ -27,6 +29,9 @@ class Side:
     view: NodeView
     blueprints: Mapping[str, Loaded]
     """By id."""
+    packs: Mapping[str, PlanPack]
+    """Whole, by id."""
+    known_hosts: str
 
     @classmethod
     def of(cls, state: DesiredState, node_id: str | None) -> Self:
@@ -49,6 +54,12 @@ class Side:
                 for _, each in sorted(state.files.items(), reverse=True)
                 if each.kind == "blueprint" and each.document is not None
             },
+            packs={
+                name: pack
+                for name, files in state.by_pack.items()
+                if (pack := whole_pack(files.values())) is not None
+            },
+            known_hosts=_known_hosts(state),
         )
 
     def index(self) -> MatchIndex:
@@ -77,17 +88,24 @@ class Side:
             path=loaded.path,
             blob_id=loaded.blob_id,
             files=self._prompts(loaded.document),
+            packs=self.packs,
+            known_hosts=self.known_hosts,
             node=self.node,
             event=event,
             given=given,
         )
 
     def _prompts(self, document: Mapping[str, Any]) -> dict[str, str]:
-        steps = [*(document.get("plan") or ()), *(document.get("on_failure") or ())]
-        named = {step["prompt_file"] for step in steps if step.get("prompt_file") is not None}
+        steps = each_step(document)
+        named = {step["prompt_file"] for _, step in steps if step.get("prompt_file") is not None}
         files = {path: self.state.files.get(path) for path in named}
         return {
             path: loaded.document["text"]
             for path, loaded in files.items()
             if loaded is not None and loaded.document is not None
         }
+
+
+def _known_hosts(state: DesiredState) -> str:
+    found = state.files.get("known_hosts")
+    return found.document["text"] if found is not None and found.document is not None else ""

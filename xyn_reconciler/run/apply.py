@@ -235,7 +235,7 @@ class Application:
         """Take in how a task ended; ``stopped`` where its run had told it to stop."""
         task, failure = outcome.task, outcome.failure
         planned = self._planned(task.key)
-        self._ends.took(task.key, outcome.seconds)
+        self._ends.took(task.key, outcome.seconds, _asked(outcome))
         for used in outcome.footprints:
             self.journal.use(
                 task.key, used.metric, used.quantity, used.unit, self.now, dims=used.dims
@@ -379,3 +379,10 @@ class Application:
         }
         set_item(self.journal, planned.key, item.model_copy(update=changes))
         self.journal.log(self.now, f"item {index} failed: {failure.message}", step=planned.key)
+
+
+def _asked(outcome: Outcome) -> dict[str, Any] | None:
+    """Whom an attempt asked, where it asked a model."""
+    dims = next((u.dims for u in outcome.footprints if u.metric == "request_count"), {})
+    found = {name: dims[name] for name in ("provider", "model") if name in dims}
+    return found or None

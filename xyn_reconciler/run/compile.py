@@ -7,18 +7,22 @@ step runs.
 """
 
 import functools
-import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from types import MappingProxyType
+from typing import Any, Final
 
 from xyn_reconciler.desired.expression import ExpressionError, render_value
+from xyn_reconciler.desired.packs import log_in, used_packs
+from xyn_reconciler.desired.step_order import each_step
 from xyn_reconciler.model.capability import CompiledRun
 from xyn_reconciler.model.event import Event
+from xyn_reconciler.model.routing import order
 from xyn_reconciler.model.run import (
     ExecutionPlan,
     GateApprovals,
     PlannedStep,
     PlanNode,
+    PlanPack,
     RetryPolicy,
     canonical,
     digest,
@@ -27,14 +31,12 @@ from xyn_reconciler.model.units import parse_duration
 from xyn_reconciler.run import limits
 from xyn_reconciler.run.scope import event_roots, with_vars
 
-if TYPE_CHECKING:
-    # 4 MiB that a worker needs where a blueprint has rules for values, and not before.
-    from jsonschema import Draft202012Validator
-
 Inputs = dict[str, Any]
 Error = dict[str, Any]
 
 _LONGEST_KEY: Final = 500
+
+_NO_PACKS: Final[Mapping[str, PlanPack]] = MappingProxyType({})
 
 _OWN_KEYS: Final = frozenset({"from", "default"})
 """Keys of an input that are the language's; all others are JSON Schema."""
@@ -45,7 +47,7 @@ def seconds(duration: str) -> float:
     return parse_duration(duration).total_seconds()
 
 
-def compile_run(
+def compile_run(  # noqa: PLR0913 - all that a plan is made of
     document: Mapping[str, Any],
     *,
     path: str,
@@ -54,10 +56,16 @@ def compile_run(
     node: PlanNode,
     event: Event | None,
     given: Mapping[str, Any] | None,
+    packs: Mapping[str, PlanPack] = _NO_PACKS,
+    known_hosts: str = "",
 ) -> CompiledRun:
     """Compile for one event, or for inputs given by hand (:class:`~…capability.CompileRun`)."""
     plan, plan_digest = _cached_plan(
-        _Document(document, path, blob_id), _hashable(files), node.model_dump_json()
+        _Document(document, path, blob_id),
+        _hashable(files),
+        node.model_dump_json(),
+        _Packs(packs),
+        known_hosts,
     )
     if len(plan.steps) + len(plan.on_failure) > limits.max_steps(node):
         return CompiledRun(plan, plan_digest, {}, _too_many_steps(plan, node))
@@ -96,13 +104,33 @@ class _Document:
         return isinstance(other, _Document) and self.key == other.key
 
 
+class _Packs:
+    """Whole packs that the cache compares by their digests and settings."""
+
+    def __init__(self, packs: Mapping[str, PlanPack]) -> None:
+        self.packs = packs
+        self.key = tuple(
+            (name, pack.digest, canonical(pack.settings)) for name, pack in sorted(packs.items())
+        )
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Packs) and self.key == other.key
+
+
 def _hashable(files: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(files.items()))
 
 
 @functools.lru_cache(maxsize=512)
 def _cached_plan(
-    source: _Document, files: tuple[tuple[str, str], ...], node: str
+    source: _Document,
+    files: tuple[tuple[str, str], ...],
+    node: str,
+    packs: _Packs,
+    known_hosts: str,
 ) -> tuple[ExecutionPlan, str]:
     path, blob_id = source.key
     plan = compile_plan(
@@ -111,6 +139,8 @@ def _cached_plan(
         blob_id=blob_id,
         files=dict(files),
         node=PlanNode.model_validate_json(node),
+        packs=packs.packs,
+        known_hosts=known_hosts,
     )
     return plan, plan.digest()
 
@@ -135,10 +165,14 @@ def compile_plan(
     blob_id: str,
     files: Mapping[str, str],
     node: PlanNode,
+    packs: Mapping[str, PlanPack] = _NO_PACKS,
+    known_hosts: str = "",
 ) -> ExecutionPlan:
     """Compile a normalised, valid blueprint document; ``files`` has what ``prompt_file`` names."""
     defaults = document.get("defaults") or {}
     timeout = document.get("timeout")
+    actions = {step["action"] for _, step in each_step(document) if "action" in step}
+    used = used_packs(packs, actions)
     return ExecutionPlan(
         blueprint_id=document["id"],
         blueprint_name=document.get("name") or document["id"],
@@ -147,21 +181,26 @@ def compile_plan(
         node=node,
         inputs=document.get("inputs") or {},
         vars=document.get("vars") or {},
-        steps=_steps(document.get("plan") or (), defaults, files),
-        on_failure=_steps(document.get("on_failure") or (), defaults, files),
+        steps=_steps(document.get("plan") or (), defaults, files, node),
+        on_failure=_steps(document.get("on_failure") or (), defaults, files, node),
         outputs=document.get("outputs") or {},
         timeout=limits.run_timeout(node, None if timeout is None else seconds(timeout)),
         concurrency=document.get("concurrency"),
+        packs=used,
+        known_hosts=known_hosts if log_in(used, actions) else "",
     )
 
 
 def _steps(
-    documents: Sequence[Mapping[str, Any]], defaults: Mapping[str, Any], files: Mapping[str, str]
+    documents: Sequence[Mapping[str, Any]],
+    defaults: Mapping[str, Any],
+    files: Mapping[str, str],
+    node: PlanNode,
 ) -> tuple[PlannedStep, ...]:
     steps: list[PlannedStep] = []
     for document in documents:
         before = (steps[-1].key,) if steps else ()
-        steps.append(_step(document, before, defaults, files))
+        steps.append(_step(document, before, defaults, files, node))
     return tuple(steps)
 
 
@@ -170,6 +209,7 @@ def _step(
     before: tuple[str, ...],
     defaults: Mapping[str, Any],
     files: Mapping[str, str],
+    node: PlanNode,
 ) -> PlannedStep:
     kind = document["kind"]
     if kind != "gate":
@@ -192,7 +232,12 @@ def _step(
         return PlannedStep(**common, **_gate(document))
     common["retry"] = _retry(document.get("retry") or {})
     if kind == "agent_task":
-        return PlannedStep(**common, **_agent_task(document, files))
+        asked = _agent_task(document, files)
+        if "max_attempts" not in (document.get("retry") or {}):
+            # Each of the fallback order is an attempt of its own.
+            others = len(order(node.providers, node.models, asked["provider"], asked["model"]))
+            common["retry"] = common["retry"].model_copy(update={"max_attempts": max(others, 1)})
+        return PlannedStep(**common, **asked)
     common["action"] = document.get("action")
     common["with"] = document.get("with") or {}
     common["set"] = document.get("set") or {}
@@ -232,7 +277,7 @@ def _gate(document: Mapping[str, Any]) -> dict[str, Any]:
 def _agent_task(document: Mapping[str, Any], files: Mapping[str, str]) -> dict[str, Any]:
     prompt_file = document.get("prompt_file")
     return {
-        "provider": document["provider"],
+        "provider": document.get("provider"),
         "model": document["model"],
         "prompt": files[prompt_file] if prompt_file else document.get("prompt_template"),
         "prompt_file": prompt_file,
@@ -303,15 +348,7 @@ def _input_mismatch(schema: Mapping[str, Any], value: object) -> str | None:
 
 def mismatch(schema: Mapping[str, Any], value: object) -> str | None:
     """Say where and how a value does not fit a JSON Schema; ``None`` where it fits."""
-    errors = sorted(_validator(canonical(schema)).iter_errors(value), key=lambda e: str(e.path))
-    if not errors:
-        return None
-    where = "".join(f"[{part!r}]" for part in errors[0].absolute_path)
-    return f"{where}{': ' if where else ''}{errors[0].message[:500]}"
+    # 4 MiB that a worker needs where a blueprint has rules for values, and not before.
+    from xyn_reconciler.model.schema_check import mismatch as found  # noqa: PLC0415 - as said
 
-
-@functools.lru_cache(maxsize=512)
-def _validator(rules: bytes) -> "Draft202012Validator":
-    from xyn_reconciler.model.schema_check import SafeValidator  # noqa: PLC0415 - as said above
-
-    return SafeValidator(json.loads(rules))
+    return found(schema, value)

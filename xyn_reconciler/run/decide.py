@@ -73,10 +73,16 @@ def decide(
     ``died``: whether it says something against a step that its worker is gone; the
     one who was told to stop, or went down with the whole node, says nothing.
     """
-    left = [step for step in _all(plan) if _is_left(steps[step.key], in_hand)]
+    left = {
+        key
+        for key, view in steps.items()
+        if view.status is StepStatus.RUNNING and key not in in_hand
+    }
     if left:
         return tuple(
-            _interrupted(step, steps[step.key], run, idempotent, counts=died) for step in left
+            _interrupted(step, steps[step.key], run, idempotent, counts=died)
+            for step in _all(plan)
+            if step.key in left
         )
     if run.cancel_requested:
         return _stopping(plan, steps, in_hand) or (
@@ -113,10 +119,6 @@ def warnings(plan: ExecutionPlan, steps: Mapping[str, StepView]) -> int:
 def _all(plan: ExecutionPlan) -> Iterator[PlannedStep]:
     yield from plan.steps
     yield from plan.on_failure
-
-
-def _is_left(view: StepView, in_hand: Collection[str]) -> bool:
-    return view.status is StepStatus.RUNNING and view.key not in in_hand
 
 
 def _interrupted(
@@ -271,8 +273,9 @@ def _may_begin(step: PlannedStep, moment: _Moment) -> bool:
     There a step may have its end from the first run while the gate before it is asked anew.
     """
     steps = moment.steps
-    if not all(steps[key].status in _ENDED for key in step.needs):
-        return False
+    for key in step.needs:
+        if steps[key].status not in _ENDED:
+            return False
     return not moment.run.repeats or all(
         steps[gate].status in _ENDED for gate in gates_before(moment.plan, step.key)
     )

@@ -49,7 +49,20 @@ def effect(
         "blob_id": plan.blob_id,
         "gate": gate,
         "steps": [_shown(step, known, shell_inputs) for step in behind(plan, gate)],
+        **_packs(plan),
     }
+
+
+def _packs(plan: ExecutionPlan) -> dict[str, Any]:
+    """What actions of packs will do is theirs to say: which packs these are, and how they are set.
+
+    Nothing where there are none, so that the digests of other plans stay what they are.
+    """
+    shown = {
+        name: {"version": pack.version, "digest": pack.digest, "settings": pack.settings}
+        for name, pack in plan.packs.items()
+    }
+    return {"packs": shown} if shown else {}
 
 
 def behind(plan: ExecutionPlan, gate: str) -> list[PlannedStep]:
@@ -130,7 +143,7 @@ def _prompt(step: PlannedStep, known: _Known) -> str | None:
         return None
     try:
         asked = prompt(step)
-        return render_prompt(asked, known.roots) if known.covers(asked) else step.prompt
+        return render_prompt(asked, known.roots)[0] if known.covers(asked) else step.prompt
     except ExpressionError:
         return step.prompt
 

@@ -10,18 +10,21 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, BinaryIO, Protocol
+from dataclasses import dataclass, replace
+from io import BytesIO
+from typing import Any, BinaryIO, Protocol, cast
 
 from xyn_reconciler.action.context import Action, ActionContext
 from xyn_reconciler.desired.expression import ExpressionError
 from xyn_reconciler.desired.values import size
 from xyn_reconciler.model.artifact import Artifact
-from xyn_reconciler.model.capability import Footprint
+from xyn_reconciler.model.capability import Footprint, OpenArtifact
 from xyn_reconciler.model.errors import StepError, TemporaryError, UnavailableError, XynError
 from xyn_reconciler.model.ids import new_id
 from xyn_reconciler.model.run import PlanNode
-from xyn_reconciler.run import limits
+from xyn_reconciler.run import limits, live_log
+from xyn_reconciler.run.clean_stream import CleanStream
+from xyn_reconciler.run.hidden import without
 from xyn_reconciler.run.retry import Failure
 from xyn_reconciler.store.artifacts import ArtifactStore
 from xyn_reconciler.store.json_text import storable
@@ -42,6 +45,10 @@ class Redactor(Protocol):
 
     def bytes(self, data: bytes) -> bytes:
         """Give bytes without secrets."""
+        ...
+
+    def stream(self) -> live_log.Stream:
+        """Give what redacts a text that comes in pieces."""
         ...
 
 
@@ -84,7 +91,12 @@ class Surroundings:
     secret: Callable[[str], str | None]
     cancelled: Callable[[], bool]
     artifacts: ArtifactStore
+    open_artifact: OpenArtifact
     redactor: Redactor
+    live: live_log.LiveLogs
+    known_hosts: str
+    run_attempt: int
+    """The claim that this is done under."""
 
 
 def carry_out(
@@ -99,24 +111,43 @@ def execute(task: Task, action: Action, around: Surroundings) -> Outcome:
     lines: list[str] = []
     used: list[Footprint] = []
     keeper = _Keeper(task, around)
+    voice = around.live.voice(_speaker(task, around))
+
+    def log(line: str) -> None:
+        lines.append(line)
+        voice.say(f"{line}\n")
+
     began = time.monotonic()
     context = ActionContext(
         run_id=around.run_id,
         step_id=around.step_id(task.key),
         attempt=task.number,
+        item=task.index,
         correlation_id=around.correlation_id,
         deadline=began + task.timeout,
         cancelled=around.cancelled,
-        log=lines.append,
+        log=log,
+        live=voice.say,
         secret=around.secret,
+        redact=around.redactor.text,
         egress=around.node.egress,
+        known_hosts=around.known_hosts,
+        images=around.node.images,
         idempotency_key=task.idempotency_key,
         providers=around.node.providers,
+        models=around.node.models,
         artifact=keeper.keep,
+        open_artifact=around.open_artifact,
         artifact_max=limits.artifact_max(around.node),
         footprint=used.append,
     )
     outputs, failure = _run(task, action, context)
+    voice.end()
+    hidden = action.spec.redact
+    if hidden:
+        # Before anything is stored: rows, events, the log and the record come of this outcome.
+        outputs = without(outputs, hidden)
+        failure = failure and replace(failure, details=without(failure.details, hidden))
     return Outcome(
         task,
         outputs,
@@ -125,6 +156,17 @@ def execute(task: Task, action: Action, around: Surroundings) -> Outcome:
         time.monotonic() - began,
         tuple(used),
         tuple(keeper.kept),
+    )
+
+
+def _speaker(task: Task, around: Surroundings) -> live_log.Speaker:
+    return live_log.Speaker(
+        attempt_id=task.attempt_id,
+        run_id=around.run_id,
+        run_attempt=around.run_attempt,
+        step_id=around.step_id(task.key),
+        item_index=task.index,
+        number=task.number,
     )
 
 
@@ -156,12 +198,22 @@ class _Keeper:
         self._around = around
 
     def keep(
-        self, *, name: str, kind: str, content_type: str, content: bytes | BinaryIO
+        self,
+        *,
+        name: str,
+        kind: str,
+        content_type: str,
+        content: bytes | BinaryIO,
+        retention: str | None = None,
     ) -> uuid.UUID:
         """Store bytes; ``TooLargeError`` beyond the node's ``artifact_max``."""
         around, most = self._around, limits.artifact_max(self._around.node)
-        data = content if isinstance(content, bytes) else content.read(most + 1)
-        sha256, length = around.artifacts.put(around.redactor.bytes(data), limit=most)
+        redact = around.redactor.bytes
+        clean = (
+            BytesIO(redact(content)) if isinstance(content, bytes) else CleanStream(content, redact)
+        )
+        # Of a stream the store reads, and asks for nothing else.
+        sha256, length = around.artifacts.put(cast("BinaryIO", clean), limit=most)
         artifact = Artifact(
             artifact_id=new_id(),
             name=storable(around.redactor.text(name)),
@@ -173,6 +225,7 @@ class _Keeper:
             run_id=around.run_id,
             step_id=around.step_id(self._task.key),
             sha256=sha256,
+            retention=retention and storable(retention),
         )
         self.kept.append(artifact)
         return artifact.artifact_id

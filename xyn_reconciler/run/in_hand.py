@@ -2,9 +2,10 @@
 
 import datetime as dt
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from xyn_reconciler.action.context import Action
 from xyn_reconciler.run.execute import Outcome, Task
 from xyn_reconciler.run.hand import Hand
 from xyn_reconciler.run.journal import Journal
@@ -16,6 +17,10 @@ class InHand:
 
     journal: Journal
     hand: Hand
+    actions: Mapping[str, Action]
+    """Those that its plan may name."""
+    idempotent: frozenset[str]
+    """Of these, those that may run again by their nature."""
     outcomes: list[Outcome] = field(default_factory=list)
     """What has come in and is not committed yet."""
     tasks: Sequence[Task] = ()

@@ -128,7 +128,7 @@ class Journal:
         self._step_ids: dict[str, uuid.UUID] = {}
         before = None if story is None else story.log
         self.lines = RunLog(claimed.run_id, claimed.correlation_id, redactor, before)
-        self._used: dict[tuple[str, str], dict[str, Any]] = {}
+        self._used: dict[tuple[str, str, str], dict[str, Any]] = {}
         self._kept = self._state()
 
     @property
@@ -312,14 +312,18 @@ class Journal:
     ) -> None:
         """Note what a step (or, with an empty key, the run) used up.
 
-        Written when the claim ends, one row a metric and step: what a worker
-        that dies had noted is lost with it (seed 5.3.2: best effort).
+        Written when the claim ends, one row a metric, step and model: what a worker
+        that dies had noted is lost with it (seed 5.3.2: best effort). Numbers in
+        ``dims`` are parts of the quantity, and add up as it does.
         """
-        before = self._used.get((key, metric))
+        kind, ref = _source(self.planned[key]) if key else ("blueprint", self.plan.blueprint_id)
+        if dims is not None and "provider" in dims:
+            ref = f"{dims['provider']}/{dims['model']}"
+        before = self._used.get((key, metric, ref))
         if before is not None:
             quantity += before["quantity"]
-        kind, ref = _source(self.planned[key]) if key else ("blueprint", self.plan.blueprint_id)
-        self._used[key, metric] = {
+            dims = _added(before["dims"], dims)
+        self._used[key, metric, ref] = {
             "run_id": self.run_id,
             "key": key,
             "metric": metric,
@@ -473,10 +477,23 @@ def _newer(awaited: dict[str, Any], children: Mapping[str, dict[str, Any]]) -> d
     return children.get(awaited["run_id"], awaited)
 
 
+def _added(
+    before: Mapping[str, Any] | None, dims: Mapping[str, Any] | None
+) -> Mapping[str, Any] | None:
+    if before is None or dims is None:
+        return dims
+    return {**before, **dims} | {
+        name: before[name] + value
+        for name, value in dims.items()
+        if type(value) is int and type(before.get(name)) is int
+    }
+
+
 def _source(step: PlannedStep) -> tuple[str, str]:
     """Name what used something up: by kind and, in it, by what rollups are made of."""
     if step.kind == "action_task":
         return step.kind, str(step.action)
     if step.kind == "agent_task":
-        return step.kind, f"{step.provider}/{step.model}"
+        asked = step.model if step.provider is None else f"{step.provider}/{step.model}"
+        return step.kind, str(asked)
     return step.kind, step.key

@@ -1,4 +1,4 @@
-"""End what a killed worker left outside of its process: containers go on without it.
+"""End what a killed worker left outside of its process: containers, folders, what steps said last.
 
 What it ran on other machines ends with its connections, and a request with its
 socket; a container does not know that anybody is gone. The trap: a container
@@ -11,15 +11,18 @@ import threading
 import uuid
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
-from xyn_reconciler.action import container_exec
+from xyn_reconciler.action.container_exec import ContainerExec
 from xyn_reconciler.model.errors import StepError, UnavailableError
-from xyn_reconciler.store import runs
+from xyn_reconciler.store import live_log, runs
 from xyn_reconciler.store.database import Database
+from xyn_reconciler.store.own_folder import sweep
 
 Ask: TypeAlias = Callable[[Collection[uuid.UUID]], Collection[uuid.UUID]]
 """Which of these runs nobody advances any more."""
+
+_ACTION: Final = ContainerExec.spec.name
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +34,7 @@ class Leftovers:
     database: Database
     worker: str
     remove: Callable[[Ask], int]
-    """Asks the container engine (``action.container_exec.remove_leftovers``)."""
+    """Asks the container engine (``action.container_engine.remove_leftovers``)."""
     _one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
     _closed: bool = False
 
@@ -47,10 +50,13 @@ class Leftovers:
             self._closed = True
 
     def _look(self) -> None:
+        sweep()
         try:
             with self.database.begin() as connection:
-                # Asking an engine takes a library of 20 MB: only where containers are used.
-                used = runs.uses(connection, container_exec.ContainerExec.spec.name)
+                live_log.sweep(connection)
+                # Asking an engine takes a library of 20 MB: only where containers are used, by a
+                # step itself or by an action of a pack.
+                used = any(runs.uses(connection, name) for name in (_ACTION, "container"))
             removed = self.remove(self._left) if used else 0
         except (StepError, UnavailableError) as error:
             logger.warning("cannot look for containers that were left: %s", error.message)

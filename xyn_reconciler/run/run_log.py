@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Final, TypeAlias
 
+from xyn_reconciler.model.errors import UnavailableError
 from xyn_reconciler.model.event import isoformat
 from xyn_reconciler.run import limits
 from xyn_reconciler.run.crew import Crew
@@ -62,8 +63,8 @@ class RunLog:
             content = before + self._written(limits.MAX_LOG - len(before))
             # The committer makes it durable, together with the record that names it.
             return artifacts.put(content, limit=2 * limits.MAX_LOG, durable=False)
-        except OSError as error:
-            # A full disk must not keep runs from ending.
+        except (OSError, UnavailableError) as error:
+            # A full disk, or a bucket that is away, must not keep runs from ending.
             logger.warning("the log of run %s is lost: %s", self.run_id, error)
             return None
 

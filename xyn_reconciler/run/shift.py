@@ -25,9 +25,10 @@ from functools import partial
 from xyn_reconciler.model.crash_point import crash_point
 from xyn_reconciler.model.errors import UnavailableError
 from xyn_reconciler.model.event import Event
+from xyn_reconciler.model.secret import SecretUse
 from xyn_reconciler.run.break_off import break_off
 from xyn_reconciler.run.equipment import Equipment
-from xyn_reconciler.run.execute import Outcome, Surroundings, carry_out
+from xyn_reconciler.run.execute import Outcome, Surroundings, Task, carry_out
 from xyn_reconciler.run.hand import Grip, Hand, Word
 from xyn_reconciler.run.in_hand import InHand
 from xyn_reconciler.run.journal import Journal
@@ -35,7 +36,7 @@ from xyn_reconciler.run.run_log import store_all
 from xyn_reconciler.run.slots import Slots, wants_a_slot
 from xyn_reconciler.run.take_up import journals
 from xyn_reconciler.run.turn import Departure, take_turn
-from xyn_reconciler.store import claims, dispatch, runs
+from xyn_reconciler.store import claims, dispatch, runs, token_claims
 from xyn_reconciler.store.database import Connection
 from xyn_reconciler.store.news import News, load_news
 from xyn_reconciler.store.turns import Turn
@@ -265,6 +266,7 @@ class Shift:
         lapsed = [one.run_id for one in claimed if one.lapsed_at is not None]
         if lapsed:
             claims.interrupt_attempts(connection, lapsed, this.now)
+            token_claims.abandon(connection, lapsed)
         return [
             self._begun(journal, this.now) for journal in journals(connection, claimed, self._own)
         ]
@@ -272,8 +274,12 @@ class Shift:
     def _begun(self, journal: Journal, now: dt.datetime) -> InHand:
         if not (journal.run.cancel_requested or wants_a_slot(journal)):
             journal.set_going(now)
-        grip = Grip(journal.run_id, journal.claimed.attempt, self._inbox.put)
-        return InHand(journal, Hand(grip))
+        return self._in_hand(journal, journal.claimed.attempt)
+
+    def _in_hand(self, journal: Journal, token: int) -> InHand:
+        own, plan = self._own, journal.plan
+        hand = Hand(Grip(journal.run_id, token, self._inbox.put))
+        return InHand(journal, hand, own.actions_of(plan), own.idempotent_of(plan))
 
     def _was_committed(self, transaction: str | None) -> bool:
         """Ask about a commit whose answer was lost; only as long as our claims can last."""
@@ -330,35 +336,57 @@ class Shift:
     def _let_go(self, held: InHand) -> None:
         if self.held.pop(held.run_id, None) is not None:
             self._own.heartbeat.let_go([held.hand.grip])
+            self._own.live.let_go(held.run_id)
         held.hand.grip.stop.set()
 
     def _launch(self, held: InHand) -> None:
         journal, hand = held.journal, held.hand
         if held.tasks:
             crash_point("step.intent")
-            around = Surroundings(
-                run_id=journal.run_id,
-                step_id=journal.step_id,
-                correlation_id=journal.claimed.correlation_id,
-                node=journal.plan.node,
-                secret=self._secret_of(journal),
-                cancelled=hand.grip.stop.is_set,
-                artifacts=self._own.artifacts,
-                redactor=self._own.redactor,
-            )
             for task in held.tasks:
                 hand.take(task)
-                action = self._own.actions[task.action]
+                around = Surroundings(
+                    run_id=journal.run_id,
+                    step_id=journal.step_id,
+                    correlation_id=journal.claimed.correlation_id,
+                    node=journal.plan.node,
+                    secret=self._secret_of(journal, task),
+                    cancelled=hand.grip.stop.is_set,
+                    artifacts=self._own.artifacts,
+                    open_artifact=self._own.open_artifact,
+                    redactor=self._own.redactor,
+                    live=self._own.live,
+                    known_hosts=journal.plan.known_hosts,
+                    run_attempt=journal.claimed.attempt,
+                )
+                action = held.actions[task.action]
                 self._own.crew.begin(partial(carry_out, task, action, around, hand.grip.done))
             held.tasks = ()
         held.moment = journal.next_moment()
 
-    def _secret_of(self, journal: Journal) -> Callable[[str], str | None]:
-        """Resolves secrets for a run, where whoever caused it may use them."""
+    def _secret_of(self, journal: Journal, task: Task) -> Callable[[str], str | None]:
+        """Resolves secrets for an attempt, where whoever caused the run may use them.
+
+        Each is asked about, and noted, before the attempt has it for the first time.
+        """
         own, claimed = self._own, journal.claimed
+        event = claimed.event or {}
+        noted = set[str]()
 
         def secret(reference: str) -> str | None:
-            own.may_use_secret(claimed.actor, claimed.run_id, reference)
+            if reference not in noted:
+                own.may_use_secret(
+                    SecretUse(
+                        reference=reference,
+                        actor=claimed.actor,
+                        by_hand=event.get("actor") != claimed.actor,
+                        run_id=claimed.run_id,
+                        step=task.key,
+                        action=task.action,
+                        attempt=task.number,
+                    )
+                )
+                noted.add(reference)
             return own.secret(reference)
 
         return secret
@@ -387,8 +415,7 @@ class Shift:
         with self._own.database.begin() as connection:
             journal = break_off(connection, run_id, error, now, self._own)
             if journal is not None:
-                held = InHand(journal, Hand(Grip(run_id, 0, self._inbox.put)))
-                broken = _Round([], now, part=[held])
+                broken = _Round([], now, part=[self._in_hand(journal, 0)])
                 self._pass_on(connection, broken, Slots(connection, broken.part, now))
 
 

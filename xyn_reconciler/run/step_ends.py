@@ -28,8 +28,9 @@ class StepEnds:
         self.journal.tell_step(StepSkipped, key, self.now, reason=reason)
         self.journal.log(self.now, f"skipped: {reason}", step=key)
 
-    def took(self, key: str, seconds: float) -> None:
-        self.journal.use(key, "wall_ms", round(seconds * 1000, 3), "ms", self.now)
+    def took(self, key: str, seconds: float, dims: Mapping[str, Any] | None = None) -> None:
+        milliseconds = round(seconds * 1000, 3)
+        self.journal.use(key, "wall_ms", milliseconds, "ms", self.now, dims=dims)
 
     def _count(self, key: str) -> None:
         self.journal.use(key, "step.count", 1, "count", self.now)

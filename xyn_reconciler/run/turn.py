@@ -36,7 +36,7 @@ def take_turn(
         journal,
         now,
         worker=own.name,
-        actions=own.actions,
+        actions=held.actions,
         jitter=own.jitter,
         launch=None if own.launch is None else partial(_start_run, own, connection),
     )
@@ -51,7 +51,7 @@ def take_turn(
         return
     while not journal.over:
         in_hand = {task.key for task in (*under_way, *application.tasks)}
-        decisions = _decide(journal, now, in_hand, own)
+        decisions = _decide(held, now, in_hand, own)
         if any(isinstance(decision, Signal) for decision in decisions):
             hand.signal()
         changes = [one for one in decisions if not isinstance(one, Signal)]
@@ -64,8 +64,9 @@ def take_turn(
 
 
 def _decide(
-    journal: Journal, now: dt.datetime, in_hand: Collection[str], own: Equipment
+    held: InHand, now: dt.datetime, in_hand: Collection[str], own: Equipment
 ) -> tuple[Decision, ...]:
+    journal = held.journal
     lapsed_at, started_at = journal.claimed.lapsed_at, own.node_started_at
     return decide(
         journal.plan,
@@ -73,7 +74,7 @@ def _decide(
         journal.steps,
         now,
         in_hand=in_hand,
-        idempotent=own.idempotent,
+        idempotent=held.idempotent,
         # A worker that gave the run back, or went down with its node, did not die of the step.
         died=lapsed_at is not None
         and not (started_at is not None and lapsed_at - own.lease <= started_at),

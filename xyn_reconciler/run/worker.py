@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from xyn_reconciler.action import container_exec
+from xyn_reconciler.action import container_engine
 from xyn_reconciler.action.context import Action
 from xyn_reconciler.model.capability import EmitEvents, LaunchRun
 from xyn_reconciler.model.errors import UnavailableError
@@ -25,6 +25,7 @@ from xyn_reconciler.run.equipment import Equipment, MayUseSecret
 from xyn_reconciler.run.execute import Redactor
 from xyn_reconciler.run.heartbeat import Heartbeat
 from xyn_reconciler.run.leftovers import Ask, Leftovers
+from xyn_reconciler.run.live_log import LiveLogs
 from xyn_reconciler.run.shift import Shift
 from xyn_reconciler.store import dispatch
 from xyn_reconciler.store.artifacts import ArtifactStore
@@ -71,7 +72,7 @@ class Worker:
         clock: Callable[[], dt.datetime] = utc_now,
         jitter: Callable[[], float] = random.random,
         launch: LaunchRun | None = None,
-        remove_leftovers: Callable[[Ask], int] = container_exec.remove_leftovers,
+        remove_leftovers: Callable[[Ask], int] = container_engine.remove_leftovers,
     ) -> None:
         """``name`` is this process's own, like ``host:pid:start``: two of a name share claims.
 
@@ -82,6 +83,7 @@ class Worker:
         plans: Recent[str, ExecutionPlan] = Recent(256)
         self._heartbeat = Heartbeat(database, name, lease, clock)
         self._leftovers = Leftovers(database, name, remove_leftovers)
+        self._live = LiveLogs(database, redactor)
         self._equipment = Equipment(
             database=database,
             actions=actions,
@@ -97,6 +99,7 @@ class Worker:
             jitter=jitter,
             plans=plans,
             heartbeat=self._heartbeat,
+            live=self._live,
             crew=Crew(),
             leftovers=self._leftovers,
             launch=launch,
@@ -146,6 +149,7 @@ class Worker:
     def close(self) -> None:
         """Prolong no lease any more; call it when no run is being advanced."""
         self._heartbeat.close()
+        self._live.close()
         self._leftovers.close()
 
     def _listen(self, shift: Shift, stop: threading.Event) -> None:

@@ -20,8 +20,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from xyn_reconciler.desired.layout import in_pack
+from xyn_reconciler.desired.packs import whole_pack
+from xyn_reconciler.desired.step_order import each_step
 from xyn_reconciler.model.errors import UnavailableError
-from xyn_reconciler.model.run import PlanNode
+from xyn_reconciler.model.run import PlanNode, PlanPack
 from xyn_reconciler.policy.rules import Rules
 from xyn_reconciler.store import desired
 from xyn_reconciler.store.database import Connection, Database
@@ -29,7 +32,9 @@ from xyn_reconciler.store.desired import Document, NodeState
 from xyn_reconciler.trigger.match import MatchIndex, NodeView
 
 _RULING: Final = ("policy", "principals")
-_KINDS: Final = ("blueprint", "prompt", *_RULING)
+_PACK_KINDS: Final = ("pack", "pack_settings", "pack_file", "source", "test")
+"""Kinds of which those in ``packs/`` make the packs."""
+_KINDS: Final = ("blueprint", "prompt", "known_hosts", *_PACK_KINDS, *_RULING)
 
 RECENT_SECONDS: Final = 1.0
 """How long a revision may be in force before every door knows it."""
@@ -56,6 +61,12 @@ class View:
     """Policies and principals by path."""
     rules: Rules = field(default_factory=Rules)
     """What they say on this node."""
+    pack_files: Mapping[str, Mapping[str, Document]] = field(default_factory=dict)
+    """Pack id -> all that stands in its folder, by path."""
+    packs: Mapping[str, PlanPack] = field(default_factory=dict)
+    """The packs that work here, whole, by id."""
+    known_hosts: str = ""
+    """The repository's keys of hosts, for what logs in by ssh."""
 
     @property
     def position(self) -> tuple[uuid.UUID, int]:
@@ -73,12 +84,17 @@ class View:
 
     def files_of(self, blueprint: Document) -> dict[str, str]:
         """Give the prompt files that a blueprint names, by path."""
-        steps = [
-            *(blueprint.document.get("plan") or ()),
-            *(blueprint.document.get("on_failure") or ()),
-        ]
-        named = {step["prompt_file"] for step in steps if step.get("prompt_file") is not None}
+        steps = each_step(blueprint.document)
+        named = {step["prompt_file"] for _, step in steps if step.get("prompt_file") is not None}
         return {path: self.prompts[path] for path in sorted(named) if path in self.prompts}
+
+    def packs_of(self, blueprint: Document) -> dict[str, PlanPack]:
+        """Give the packs whose actions a blueprint may name, whole, by id."""
+        if not self.packs:
+            return {}
+        steps = each_step(blueprint.document)
+        named = {str(step.get("action")).partition(".")[0] for _, step in steps}
+        return {pack: self.packs[pack] for pack in sorted(named) if pack in self.packs}
 
 
 class ActiveState:
@@ -205,7 +221,7 @@ def _with_documents(
             prompts[document.path] = document.document["text"]
         elif document.kind in _RULING:
             ruling[document.path] = document
-        else:
+        elif document.kind == "blueprint":
             blueprints[document.document_id] = document
             ids[document.path] = document.document_id
             index_changes[document.document_id] = document.document
@@ -213,6 +229,7 @@ def _with_documents(
         index = held.index.with_changes(index_changes.items())
     else:
         index = MatchIndex.build((each.document for each in blueprints.values()), node_view)
+    pack_files, packs = _packs(held, changed)
     return View(
         database_id=node.database_id,
         sequence=node.applied_sequence,
@@ -225,7 +242,40 @@ def _with_documents(
         prompts=prompts,
         ruling=ruling,
         rules=_rules(held, ruling, node),
+        pack_files=pack_files,
+        packs=packs,
+        known_hosts=_known_hosts(held, changed),
     )
+
+
+def _known_hosts(held: View, changed: Iterable[Document]) -> str:
+    found = next((each for each in changed if each.kind == "known_hosts"), None)
+    if found is None:
+        return held.known_hosts
+    return str(found.document["text"]) if found.active else ""
+
+
+def _packs(
+    held: View, changed: Iterable[Document]
+) -> tuple[Mapping[str, Mapping[str, Document]], Mapping[str, PlanPack]]:
+    files = dict(held.pack_files)
+    packs = dict(held.packs)
+    touched: dict[str, dict[str, Document]] = {}
+    for document in changed:
+        name = in_pack(document.path)[0]
+        if name is None:
+            continue
+        inside = touched.setdefault(name, dict(files.get(name, {})))
+        inside.pop(document.path, None)
+        if document.active:
+            inside[document.path] = document
+    for name, inside in touched.items():
+        files[name] = inside
+        packs.pop(name, None)
+        pack = whole_pack(inside.values())
+        if pack is not None:
+            packs[name] = pack
+    return {name: inside for name, inside in files.items() if inside}, packs
 
 
 def _rules(held: View, ruling: Mapping[str, Document], node: NodeState) -> Rules:
@@ -248,7 +298,9 @@ def plan_node_of(settings: Mapping[str, Any]) -> PlanNode:
         env_id=settings["env_id"],
         stage=settings["stage"],
         egress=tuple(settings["egress"]),
+        images=tuple(settings.get("images") or ()),
         providers=settings["providers"],
+        models=settings.get("models") or {},
         vars=settings.get("vars") or {},
         limits=settings["limits"],
     )

@@ -33,6 +33,7 @@ from xyn_reconciler.model.errors import (
 )
 from xyn_reconciler.model.event import Event
 from xyn_reconciler.model.internal_events import EventReceived
+from xyn_reconciler.model.run import digest
 from xyn_reconciler.store import audit, desired, dispatch, outbox
 from xyn_reconciler.store import events as event_store
 from xyn_reconciler.store import runs as run_store
@@ -243,10 +244,70 @@ class Intake:
         what they said. Raises :class:`NotFoundError`, :class:`NotActiveError`,
         :class:`InvalidInputsError` or ``DeniedError``.
         """
-        view, now = self._active.view(connection), self._clock()
+        view = self._active.view(connection)
         blueprint = view.blueprints.get(blueprint_id)
         if blueprint is None:
             raise NotFoundError(f"no blueprint {blueprint_id!r} is active here")
+        return self._start(
+            connection,
+            view,
+            blueprint,
+            given,
+            actor=actor,
+            correlation_id=correlation_id,
+            name=name,
+            priority=priority,
+            run_id=run_id,
+            permission=permission,
+        )
+
+    def start_document(
+        self,
+        connection: Connection,
+        document: Mapping[str, Any],
+        *,
+        actor: str,
+        correlation_id: str,
+        permission: Permission,
+    ) -> uuid.UUID:
+        """Start a run of a blueprint that stands in no file, and give its id.
+
+        ``document`` is a normalised one without inputs. Raises as :meth:`start_run`.
+        """
+        clean = self._redactor.value(dict(document))
+        # The compiler tells documents apart by path and blob: this one's name is its content.
+        blueprint = Document(
+            path="",
+            kind="blueprint",
+            document_id=clean["id"],
+            blob_id=digest(clean),
+            document=clean,
+        )
+        return self._start(
+            connection,
+            self._active.view(connection),
+            blueprint,
+            {},
+            actor=actor,
+            correlation_id=correlation_id,
+            permission=permission,
+        )
+
+    def _start(  # noqa: PLR0913 - as start_run
+        self,
+        connection: Connection,
+        view: View,
+        blueprint: Document,
+        given: Mapping[str, Any],
+        *,
+        actor: str,
+        correlation_id: str,
+        name: str | None = None,
+        priority: int = 0,
+        run_id: uuid.UUID | None = None,
+        permission: Permission | None = None,
+    ) -> uuid.UUID:
+        now = self._clock()
         if not view.starts_runs:
             mode = view.settings.get("mode", "shadow")
             raise NotActiveError(f"this node is in mode {mode!r} and starts no runs")
@@ -267,7 +328,7 @@ class Intake:
             )
         by_a_person = permission is not None
         permission = permission or ask_to_start(
-            view.rules, view.rules.principal(actor), blueprint_id, now
+            view.rules, view.rules.principal(actor), blueprint.document_id, now
         )
         if permission.refusal is not None:
             raise DeniedError(permission.refusal)
@@ -387,6 +448,8 @@ class Intake:
             path=blueprint.path,
             blob_id=blueprint.blob_id,
             files=view.files_of(blueprint),
+            packs=view.packs_of(blueprint),
+            known_hosts=view.known_hosts,
             node=view.plan_node,
             event=event,
             given=given,

@@ -19,6 +19,11 @@ from xyn_reconciler.policy.rules import Rules
 from xyn_reconciler.store.runs import NewRun
 
 ACTION: Final = "run.start"
+EXECUTION: Final = "action.execute"
+"""A single action, by hand, outside of any blueprint."""
+
+TRY: Final = "xyn.try"
+"""The blueprint of its run, which stands in no file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,4 +72,10 @@ class Permission:
 def ask_to_start(rules: Rules, actor: Principal, blueprint_id: str, now: dt.datetime) -> Permission:
     """Ask whether somebody may start a run of a blueprint."""
     asked = rules.ask(actor, ACTION, now, resource_type="blueprint", resource_id=blueprint_id)
+    return Permission(asked)
+
+
+def ask_to_execute(rules: Rules, actor: Principal, action: str, now: dt.datetime) -> Permission:
+    """Ask whether somebody may run one action by itself."""
+    asked = rules.ask(actor, EXECUTION, now, resource_type="action", resource_id=action)
     return Permission(asked)

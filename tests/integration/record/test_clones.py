@@ -1,12 +1,14 @@
 import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.integration.record.record_world import AUTHOR, World
+from tests.integration.record.record_world import AUTHOR, NODE, World
 from tests.integration.record.test_forget import WORD, everything, forget_it, happen
 from xyn_reconciler.model.errors import ConflictError, NotFoundError
+from xyn_reconciler.node.artifact_upkeep import ArtifactUpkeep
 from xyn_reconciler.node.clone import clone
 from xyn_reconciler.node.follow import Follower
 from xyn_reconciler.node.home import Home
@@ -132,6 +134,37 @@ def test_a_repository_without_node_yaml_is_no_state_repository(tmp_path: Path) -
     assert not (tmp_path / "new").exists()
 
 
+def artifacts(world: World) -> list[tuple[Any, ...]]:
+    return world.ask(
+        "SELECT artifact_id, run_id, sha256, byte_length, deleted_at, record_commit"
+        " FROM artifacts ORDER BY artifact_id"
+    )
+
+
+def test_a_clone_learns_that_its_origin_took_bytes_out(
+    world: World, new_database: NewDatabase, tmp_path: Path
+) -> None:
+    """In one look with the run's own record, and in a later one."""
+    other = living(cloned(world, tmp_path / "two"), new_database(), tmp_path / "two-node")
+    world.push(**{"node.yaml": NODE + "retention: {log: 90d}\n"})
+    world.happen()
+    world.late += dt.timedelta(days=91)
+    upkeep = ArtifactUpkeep(world.database, world.artifacts, world.now)
+    assert upkeep.look() == 1
+    world.happen()
+    world.committer.drain()
+    follower(other, world).look()
+    assert artifacts(other) == artifacts(world)
+
+    world.late += dt.timedelta(days=91)
+    assert upkeep.look() == 1
+    world.committer.drain()
+    follower(other, world).look()
+
+    assert artifacts(other) == artifacts(world)
+    assert other.ask("SELECT count(*) FROM artifacts WHERE deleted_at IS NOT NULL") == [(2,)]
+
+
 def test_a_clone_follows_main_and_lists_what_its_origin_did_meanwhile(
     world: World, new_database: NewDatabase, tmp_path: Path
 ) -> None:
@@ -150,7 +183,8 @@ def test_a_clone_follows_main_and_lists_what_its_origin_did_meanwhile(
     assert other.ask("SELECT run_id, status, leased_by FROM runs") == [(waiting, "completed", None)]
     assert other.rows("steps") == world.rows("steps")
     assert other.rows("approvals") == world.rows("approvals")
-    assert other.rows("artifacts") == world.rows("artifacts")
+    assert artifacts(other) == artifacts(world)
+    assert other.ask("SELECT here FROM artifacts") == [(False,)], "its bytes are at the origin"
     assert other.rows("runs") == world.rows("runs")
 
 

@@ -4,6 +4,7 @@ import datetime as dt
 import os
 import subprocess
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from xyn_reconciler.model.audit import AuditEntry
 from xyn_reconciler.model.capability import Catalogue
 from xyn_reconciler.model.principal import OPERATOR, Principal
 from xyn_reconciler.model.redaction import Redactor
+from xyn_reconciler.model.run import PlanNode
 from xyn_reconciler.reconcile.loop import Reconciler
 from xyn_reconciler.reconcile.push import PushGate
 from xyn_reconciler.review.announce import announce
@@ -24,11 +26,12 @@ from xyn_reconciler.review.facts import gather
 from xyn_reconciler.review.loop import Reviews
 from xyn_reconciler.review.merged import Merging
 from xyn_reconciler.run.compile import compile_run
-from xyn_reconciler.store import audit, desired, reviews
+from xyn_reconciler.store import audit, desired, reviews, runs
 from xyn_reconciler.store.artifacts import ArtifactStore
 from xyn_reconciler.store.database import Database
 from xyn_reconciler.store.git import MAIN, Repository
 from xyn_reconciler.store.reviews import Check, Review
+from xyn_reconciler.store.runs import NewRun
 from xyn_reconciler.trigger.intake import Intake
 
 NODE = "id: seed\nenv_id: local\nmode: active\nstage: {stage}\nauth: open\n"
@@ -262,6 +265,34 @@ class ReviewWorld:
                 {"like": like},
             )
             return [name for (name,) in rows]
+
+
+def run_of(world: ReviewWorld, actor: str) -> uuid.UUID:
+    """A run that somebody caused; what it does is in the test's own hands."""
+    compiled = compile_run(
+        {"id": "bp.test", "plan": [{"id": "a", "kind": "transform", "set": {"x": 1}}]},
+        path="blueprints/test.yaml",
+        blob_id="b",
+        files={},
+        node=PlanNode(id="seed", env_id="local", stage="dev"),
+        event=None,
+        given={},
+    )
+    run = NewRun(
+        run_id=uuid.uuid4(),
+        name="test",
+        blueprint_id="bp.test",
+        revision="r1",
+        plan=compiled.plan,
+        plan_digest=compiled.digest,
+        created_at=now(),
+        actor=actor,
+        correlation_id="c1",
+        inputs={},
+    )
+    with world.database.begin() as connection:
+        runs.insert_runs(connection, [run])
+    return run.run_id
 
 
 def now() -> dt.datetime:

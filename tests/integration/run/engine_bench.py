@@ -51,6 +51,8 @@ class Bench:
         self.artifacts = artifacts
         self.actions: dict[str, Action] = dict(installed_actions())
         self.egress: tuple[str, ...] = ()
+        self.node: dict[str, Any] = {}
+        """Further fields of the node that plans pin: ``providers``, ``models``."""
         self.workers: list[Worker] = []
         self.blueprints: dict[str, dict[str, Any]] = {}
         """What ``blueprints.run`` can start, by id."""
@@ -93,7 +95,7 @@ class Bench:
             path="blueprints/test.yaml",
             blob_id=uuid.uuid4().hex,
             files={},
-            node=PlanNode(id="seed", env_id="local", stage="dev", egress=self.egress),
+            node=PlanNode(id="seed", env_id="local", stage="dev", egress=self.egress, **self.node),
             event=None,
             given=inputs,
         )

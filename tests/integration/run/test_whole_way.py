@@ -197,13 +197,13 @@ def test_an_action_that_is_not_installed_fails_its_step_with_a_clear_sentence(
     bench: Bench,
 ) -> None:
     run = bench.run(
-        {"plan": [{"id": "fix", "kind": "action_task", "action": "git.tag", "with": {}}]}
+        {"plan": [{"id": "fix", "kind": "action_task", "action": "demo.gone", "with": {}}]}
     )
 
     assert run.status == "failed"
     assert run.error == {
         "code": "not_installed",
-        "message": "the action git.tag cannot be run on this node",
+        "message": "the action demo.gone cannot be run on this node",
         "step": "fix",
     }
 

@@ -73,6 +73,28 @@ def test_a_prompt_file_is_read_into_the_plan() -> None:
     assert compiled(plan=[step]).steps[0].prompt == "fix {{ inputs.host }}"
 
 
+@pytest.mark.parametrize(
+    ("retry", "attempts"), [(None, 2), ({"delay": "3s"}, 2), ({"max_attempts": 1}, 1)]
+)
+def test_whom_to_ask_next_gives_attempts_where_the_step_counts_none(
+    retry: dict[str, Any] | None, attempts: int
+) -> None:
+    both = {name: {"enabled": True} for name in ("openai", "anthropic")}
+    models = {
+        "aliases": {"fast": {"provider": "openai", "model": "small"}},
+        "fallback": [
+            {"provider": "anthropic", "model": "c"},
+            {"provider": "local", "model": "off"},
+        ],
+    }
+    node = NODE.model_copy(update={"providers": both, "models": models})
+    step = {"id": "ask", "kind": "agent_task", "model": "fast", "prompt_template": "hello"}
+
+    plan = compiled(node, plan=[step | ({} if retry is None else {"retry": retry})])
+
+    assert plan.steps[0].retry.max_attempts == attempts
+
+
 def test_a_run_may_not_take_longer_than_the_node_allows() -> None:
     node = NODE.model_copy(update={"limits": {"run_timeout": 60.0}})
 

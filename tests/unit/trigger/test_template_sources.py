@@ -22,6 +22,8 @@ from xyn_reconciler.trigger.signature import unset_secrets, verify
 NOW = dt.datetime(2026, 11, 22, 10, 0, tzinfo=dt.UTC)
 BODIES = Path(__file__).parent / "bodies"
 FILES = dict(template_files())
+SOURCES = {Path(path).stem: path for path in FILES if Path(path).parent.name == "sources"}
+"""Name -> path: at the top, or in a pack."""
 SECRET = "whsec_Y2hlY2ttayBhbmQgeHluIHNoYXJlIHRoaXM="
 
 
@@ -31,7 +33,8 @@ def body(name: str) -> dict[str, Any]:
 
 
 def document(source: str) -> dict[str, Any]:
-    loaded = load(f"sources/{source}.yaml", "b", FILES[f"sources/{source}.yaml"])
+    path = SOURCES[source]
+    loaded = load(path, "b", FILES[path])
     assert loaded.problems == ()
     return dict(loaded.document)
 
@@ -180,11 +183,7 @@ def test_whatever_sends_json_may_name_its_event() -> None:
 
 
 def test_without_a_secret_every_source_but_alertmanager_refuses() -> None:
-    closed = {}
-    for path in FILES:
-        if path.startswith("sources/") and path.endswith(".yaml"):
-            name = path.removeprefix("sources/").removesuffix(".yaml")
-            closed[name] = unset_secrets(document(name), lambda _: None)
+    closed = {name: unset_secrets(document(name), lambda _: None) for name in SOURCES}
 
     assert closed == {
         "alertmanager": [],
@@ -239,7 +238,7 @@ def hook() -> Iterator[Hook]:
 
 def notify(tmp_path: Path, url: str, name: str, secret: str = SECRET, **more: str) -> int:
     script, kept = tmp_path / "xyn-notify", tmp_path / "secret"
-    script.write_bytes(FILES["sources/checkmk/xyn-notify"])
+    script.write_bytes(FILES["packs/checkmk/notifications/xyn-notify"])
     kept.write_text(secret + "\n")
     environment = body(name) | more
     environment |= {"NOTIFY_PARAMETER_1": url, "NOTIFY_PARAMETER_2": str(kept)}
