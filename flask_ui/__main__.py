@@ -32,6 +32,7 @@ def main() -> int:
         addresses, access = settle(arguments.host, os.environ, url=url, gateway=_gateway())
         sockets = bind(addresses, arguments.port)
         with open_context(arguments.home, os.environ["DATABASE_URL"], url) as context:
+            context.secrets.follow()
             serve(create_app(context, access=access), sockets)
     except XynError as error:
         print(f"xyn web: {error.message}", file=sys.stderr)  # noqa: T201 - for whoever started it

@@ -7,7 +7,7 @@ UTF-8 answer can carry.
 
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ from werkzeug.exceptions import HTTPException
 
 from flask_ui import words
 from flask_ui.security import SAFE_METHODS, EncodedBodyError, SignInError
+from flask_ui.state import context
 from xyn_reconciler.model.dto import ErrorBody, ErrorDto
 from xyn_reconciler.model.errors import InvalidError, XynError
 
@@ -127,7 +128,16 @@ def _of_flask(error: HTTPException) -> Failure:
 
 
 def error_answer(failure: Failure) -> flask.Response:
-    """An error for whoever asked: a page below ``/ui``, JSON everywhere else."""
+    """An error for whoever asked: a page below ``/ui``, JSON everywhere else.
+
+    It may repeat what was asked, and whoever asked may not know that it is a secret.
+    """
+    redactor = context().redactor
+    failure = replace(
+        failure,
+        message=redactor.text(failure.message),
+        details=redactor.value(failure.details),
+    )
     correlation_id = flask.g.get("correlation_id")
     if _is_page(flask.request.path):
         response = page(

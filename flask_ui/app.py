@@ -13,9 +13,12 @@ from flask_ui import (
     health,
     hooks,
     intake,
+    pack_settings,
+    packs,
     policy,
     reviews,
     runs,
+    secrets,
     security,
     sessions,
     shell,
@@ -23,7 +26,7 @@ from flask_ui import (
 )
 from flask_ui.access import Access, settle
 from flask_ui.api import routes as api
-from flask_ui.api.table import DraftConverter, NameConverter
+from flask_ui.api.table import DigestConverter, DraftConverter, NameConverter
 from xyn_reconciler import __version__
 from xyn_reconciler.service.context import Context
 
@@ -36,6 +39,7 @@ def create_app(context: Context, *, access: Access | None = None) -> flask.Flask
     # A file's address holds its sum, so it may be kept for ever.
     app.config["SEND_FILE_MAX_AGE_DEFAULT"] = _YEAR_SECONDS
     app.url_map.converters["name"] = NameConverter
+    app.url_map.converters["sha256"] = DigestConverter
     app.url_map.converters["draft"] = DraftConverter
     if access is None:
         _, access = settle(None, {}, url=context.url, gateway=None)
@@ -45,14 +49,18 @@ def create_app(context: Context, *, access: Access | None = None) -> flask.Flask
     answers.answer_errors(app)
     shell.dress(app)
     app.register_blueprint(api.routes(version=__version__))
+    app.register_blueprint(api.internal_routes())
     app.register_blueprint(hooks.routes(access))
     app.register_blueprint(git.routes(context))
     for noun in (events.events, runs.runs, artifacts.artifacts, blueprints.blueprints):
         app.register_blueprint(noun)
+    app.register_blueprint(packs.packs)
+    app.register_blueprint(pack_settings.pack_settings)
     app.register_blueprint(health.health)
     app.register_blueprint(audit.audit)
     app.register_blueprint(sessions.sessions)
     app.register_blueprint(policy.policies)
+    app.register_blueprint(secrets.secrets)
     app.register_blueprint(reviews.reviews)
     app.add_url_rule("/", "home", lambda: flask.redirect(flask.url_for("events.show_list")))
     app.wsgi_app = intake.Door(app.wsgi_app, context, access)  # type: ignore[method-assign]  # Flask's documented way to put something in front

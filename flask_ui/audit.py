@@ -17,6 +17,7 @@ GROUPS: Final = {
     "Reviews": "review",
     "Policy": "policy",
     "Gates": "gate",
+    "Secrets": "secret",
     "Break-glass": "break_glass",
     "Tokens": "token",
     "Sessions": "session",

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 from xyn_reconciler.trigger import json_body
 from xyn_reconciler.trigger.json_body import InvalidJsonError
 
-FieldKind = Literal["text", "number", "choice", "flag", "json"]
+FieldKind = Literal["text", "number", "choice", "flag", "json", "lines", "secret"]
 
 _KINDS: Final[dict[str, FieldKind]] = {
     "string": "text",
@@ -106,8 +106,8 @@ def _field(name: str, schema: Mapping[str, Any], value: str, error: str | None) 
         kind=kind,
         required=is_required(schema),
         description=schema.get("description"),
-        choices=tuple(_text(choice) for choice in schema.get("enum", ())),
-        placeholder="" if default is None else _text(default),
+        choices=tuple(as_text(choice) for choice in schema.get("enum", ())),
+        placeholder="" if default is None else as_text(default),
         value=value,
         error=error,
     )
@@ -119,7 +119,7 @@ def _value(schema: Mapping[str, Any], text: str) -> Any:  # noqa: ANN401 - any J
         return text
     if kind == "choice":
         for choice in schema["enum"]:
-            if _text(choice) == text:
+            if as_text(choice) == text:
                 return choice
         raise ValueError("choose one of the values offered")
     if kind == "flag":
@@ -144,5 +144,6 @@ def _json(schema: Mapping[str, Any], text: str, *, number: bool) -> Any:  # noqa
     return value
 
 
-def _text(value: Any) -> str:  # noqa: ANN401 - any JSON value
+def as_text(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    """Give what a person would type for a value."""
     return value if isinstance(value, str) else json.dumps(value)

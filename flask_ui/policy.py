@@ -16,7 +16,7 @@ from flask_ui.state import context
 from xyn_reconciler.model.errors import XynError
 from xyn_reconciler.model.node import Stage
 from xyn_reconciler.model.policy import RISKS
-from xyn_reconciler.service import identity
+from xyn_reconciler.service import break_glass, identity
 from xyn_reconciler.service import policy as service
 
 policies = flask.Blueprint("policies", __name__, url_prefix="/ui/policy")
@@ -29,6 +29,7 @@ ACTIONS = (
     "run.start",
     "gate.approve",
     "secret.use",
+    "secret.change",
     "state.read",
     "records.read",
 )
@@ -70,5 +71,5 @@ def _question(asked: dict[str, Any]) -> service.PolicyQuestion:
 @policies.post("/break-glass/<uuid:grant_id>/sign-off")
 def sign_off(grant_id: uuid.UUID) -> Response:
     requests.form()
-    service.sign_off(context(), actor(), grant_id)
+    break_glass.sign_off(context(), actor(), grant_id)
     return flask.redirect(flask.url_for("policies.show"), HTTPStatus.SEE_OTHER)

@@ -25,8 +25,8 @@ from xyn_reconciler.model.dto import (
     StepDto,
 )
 from xyn_reconciler.model.errors import InvalidError, NotFoundError, XynError
-from xyn_reconciler.model.run import RunStatus
-from xyn_reconciler.service import artifacts, blueprints, events, gates
+from xyn_reconciler.model.run import RunStatus, StepStatus
+from xyn_reconciler.service import artifacts, blueprints, events, gates, live
 from xyn_reconciler.service import runs as service
 
 runs = flask.Blueprint("runs", __name__, url_prefix="/ui/runs")
@@ -239,10 +239,31 @@ def run_artifacts(run_id: uuid.UUID) -> flask.Response:
 
 @runs.get("/<uuid:run_id>/steps/<name:step>")
 def show_step(run_id: uuid.UUID, step: str) -> flask.Response:
-    return full_page(
-        "runs/step.html",
-        run=service.get_run(context(), run_id),
-        step=service.get_step(context(), run_id, step),
+    return full_page("runs/step.html", **_step(run_id, step))
+
+
+@runs.get("/<uuid:run_id>/steps/<name:step>/_step")
+def step_part(run_id: uuid.UUID, step: str) -> flask.Response:
+    return fragment("runs/_step.html", **_step(run_id, step))
+
+
+def _step(run_id: uuid.UUID, step: str) -> dict[str, Any]:
+    return {
+        "run": service.get_run(context(), run_id),
+        "step": service.get_step(context(), run_id, step),
+        "said": live.live_texts(context(), run_id, step),
+    }
+
+
+@runs.get("/<uuid:run_id>/steps/<name:step>/_live")
+def step_live(run_id: uuid.UUID, step: str) -> flask.Response:
+    """What it says while it runs; looked at more often than the rest of its page."""
+    return fragment(
+        "runs/_live.html",
+        run_id=run_id,
+        step_id=step,
+        watched=service.get_step(context(), run_id, step).status is StepStatus.RUNNING,
+        said=live.live_texts(context(), run_id, step),
     )
 
 

@@ -18,7 +18,7 @@ from flask_ui.access import Access, Brought, brought, same_origin
 from xyn_reconciler.model.errors import XynError
 from xyn_reconciler.model.principal import Principal
 from xyn_reconciler.policy.rules import ANONYMOUS
-from xyn_reconciler.service import identity, policy
+from xyn_reconciler.service import artifacts, identity, policy
 from xyn_reconciler.service.context import Context
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -31,11 +31,27 @@ FORM_MAX: Final = MIB
 ARTIFACT_MAX: Final = 250 * MIB
 """Bytes of one artifact (seed 38.1)."""
 
+STREAMED_MAX: Final = ARTIFACT_MAX + MIB
+"""An artifact that is not read into memory, and what stands around it in a form."""
+
 SESSION_COOKIE: Final = "xyn_session"
 
 _OPEN: Final = frozenset({"/healthz", "/readyz", "/ui/login"})
 _RECORDS: Final = frozenset({"events", "runs", "gates", "artifacts", "audit", "backtests"})
-_STATE: Final = frozenset({"blueprints", "drafts", "reviews", "schedules", "sources", "tests"})
+_STATE: Final = frozenset(
+    {
+        "actions",
+        "blueprints",
+        "drafts",
+        "packs",
+        "reviews",
+        "rollback",
+        "schedules",
+        "secrets",
+        "sources",
+        "tests",
+    }
+)
 
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -167,7 +183,10 @@ def _of_token(context: Context, given: Brought) -> Principal:
 def is_reading(request: Request) -> bool:
     """Whether a request asks and changes nothing; ``git push`` announces itself by a GET."""
     if request.path.startswith("/git/"):
-        service = request.args.get("service") or request.path.rpartition("/")[2]
+        path = request.path.rstrip("/")
+        # Only there the query says what is to be done; elsewhere it is anybody's word.
+        asked = path.endswith("/info/refs")
+        service = request.args.get("service") if asked else path.rpartition("/")[2]
         return service != "git-receive-pack"
     return request.method in SAFE_METHODS
 
@@ -197,7 +216,7 @@ def body_limit(path: str, content_type: str) -> int | None:
     if path.startswith("/api/v1/artifacts"):
         # A JSON document is read into memory, its base64 a third longer than the bytes.
         direct = content_type.partition(";")[0].strip().lower() == "application/json"
-        return 16 * MIB if direct else ARTIFACT_MAX + MIB
+        return 16 * MIB if direct else STREAMED_MAX
     return FORM_MAX
 
 
@@ -229,6 +248,9 @@ def admit(request: Request, access: Access, context: Context) -> Principal:
     if action is not None:
         policy.refuse_reading(context, principal, action)
     limit = body_limit(path, headers.get("Content-Type", ""))
+    if limit == STREAMED_MAX and request.method not in SAFE_METHODS:
+        # A node may allow more; what it allows less of is said where the bytes are counted.
+        limit = max(limit, artifacts.largest(context) + MIB)
     if limit is not None:
         if headers.get("Content-Encoding", "identity").strip().lower() not in _PLAIN:
             raise EncodedBodyError

@@ -13,7 +13,7 @@ import flask
 from flask_ui import answers, words
 from flask_ui.security import actor
 from flask_ui.state import context
-from xyn_reconciler.service import audit, node, policy, review_page
+from xyn_reconciler.service import audit, break_glass, node, review_page
 
 PAGE_SIZE: Final = 50
 ARGUMENT_MAX: Final = 400
@@ -30,7 +30,7 @@ def full_page(template: str, status: int = 200, /, **values: Any) -> flask.Respo
         checkpoint=audit.last_checkpoint(context()),
         actor=actor(),
         now=context().clock(),
-        unsigned=policy.unsigned_grants(context()),
+        unsigned=break_glass.unsigned_grants(context()),
         open_reviews=review_page.open_count(context()),
         **values,
     )

@@ -4,6 +4,8 @@ The trap: bytes that strangers made are given out from the address that the
 pages have, so they always leave as an attachment in a sandbox.
 """
 
+import base64
+import re
 import uuid
 from typing import IO, BinaryIO, Final, cast
 
@@ -14,7 +16,7 @@ from flask_ui import download, requests
 from flask_ui.api.table import Answer, Bytes, Operation, PageQuery, json_body
 from flask_ui.security import UnsupportedTypeError, actor
 from flask_ui.state import context
-from xyn_reconciler.model.dto import ArtifactCreateRequest, ArtifactDto, Page
+from xyn_reconciler.model.dto import ArtifactCheckDto, ArtifactCreateRequest, ArtifactDto, Page
 from xyn_reconciler.model.errors import InvalidError
 from xyn_reconciler.service import artifacts
 from xyn_reconciler.trigger import json_body as reader
@@ -71,6 +73,15 @@ def _create(request: ArtifactCreateRequest, content: BinaryIO | None) -> Answer:
     return created, 201
 
 
+def _content_digest() -> str | None:
+    """The sha256 in hex that ``Content-Digest`` asks for (RFC 9530), if it names that."""
+    given = flask.request.headers.get("Content-Digest", "")
+    found = re.search(r"(?:^|,)\s*sha-256=:([A-Za-z0-9+/]{43}=):", given)
+    if given and found is None and "sha-256" in given:
+        raise InvalidError("Content-Digest is not as in sha-256=:BASE64: (RFC 9530)")
+    return None if found is None else base64.b64decode(found[1]).hex()
+
+
 def upload_artifact(artifact_id: uuid.UUID) -> Answer:
     if flask.request.mimetype not in {"application/octet-stream", ""}:
         raise UnsupportedTypeError("send application/octet-stream")
@@ -80,6 +91,7 @@ def upload_artifact(artifact_id: uuid.UUID) -> Answer:
         artifact_id,
         _binary(flask.request.stream),
         correlation_id=flask.g.correlation_id,
+        sha256=_content_digest(),
     )
 
 
@@ -93,8 +105,19 @@ def get_artifact(artifact_id: uuid.UUID) -> Answer:
     return artifacts.get_artifact(context(), artifact_id)
 
 
+def verify_artifact(artifact_id: uuid.UUID) -> Answer:
+    return artifacts.verify_artifact(context(), artifact_id)
+
+
 def download_artifact(artifact_id: uuid.UUID) -> Answer:
-    artifact, stream = artifacts.open_artifact(context(), artifact_id)
+    return _given(*artifacts.open_artifact(context(), artifact_id))
+
+
+def download_content(sha256: str) -> Answer:
+    return _given(*artifacts.open_content(context(), sha256))
+
+
+def _given(artifact: ArtifactDto, stream: BinaryIO) -> flask.Response:
     return download.attachment(
         stream,
         name=artifact.name,
@@ -152,6 +175,27 @@ OPERATIONS: Final = (
             200: Bytes("The bytes, as an attachment."),
             206: Bytes("The part that Range asked for."),
         },
-        errors=(409, 416),
+        errors=(410, 416, 503),
+    ),
+    Operation(
+        method="GET",
+        path="/artifacts/{artifact_id}/verify",
+        summary="Read an artifact's bytes, and say whether they are its own.",
+        tag="artifacts",
+        view=verify_artifact,
+        answers={200: ArtifactCheckDto},
+        errors=(503,),
+    ),
+    Operation(
+        method="GET",
+        path="/artifacts/by-sha256/{sha256}",
+        summary="Give the bytes of a sha256: what a clone asks of its origin.",
+        tag="artifacts",
+        view=download_content,
+        answers={
+            200: Bytes("The bytes, as an attachment."),
+            206: Bytes("The part that Range asked for."),
+        },
+        errors=(410, 416, 503),
     ),
 )

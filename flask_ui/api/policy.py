@@ -10,8 +10,10 @@ from flask_ui.api.table import Answer, Operation, json_body
 from flask_ui.security import actor
 from flask_ui.state import context
 from xyn_reconciler.model.dto import Page
+from xyn_reconciler.service import break_glass as glass
 from xyn_reconciler.service import policy
-from xyn_reconciler.service.policy import REASON_MAX, GrantDto, PolicyAnswer, PolicyQuestion
+from xyn_reconciler.service.break_glass import REASON_MAX, GrantDto
+from xyn_reconciler.service.policy import PolicyAnswer, PolicyQuestion
 
 
 class BreakGlassRequest(BaseModel):
@@ -25,15 +27,15 @@ def evaluate_policy() -> Answer:
 
 def break_glass() -> Answer:
     asked = requests.json_model(BreakGlassRequest)
-    return policy.break_glass(context(), actor(), asked.reason), 201
+    return glass.break_glass(context(), actor(), asked.reason), 201
 
 
 def list_unsigned() -> Answer:
-    return Page[GrantDto](items=policy.unsigned_grants(context()))
+    return Page[GrantDto](items=glass.unsigned_grants(context()))
 
 
 def sign_off(grant_id: uuid.UUID) -> Answer:
-    return policy.sign_off(context(), actor(), grant_id)
+    return glass.sign_off(context(), actor(), grant_id)
 
 
 OPERATIONS: Final = (

@@ -1,11 +1,13 @@
 """All routes of ``/api/v1`` on one Flask blueprint, and the document that describes them."""
 
+from collections.abc import Iterable
 from typing import Final
 
 import flask
 
 from flask_ui import answers
 from flask_ui.api import (
+    actions,
     artifacts,
     audit,
     backtests,
@@ -14,8 +16,10 @@ from flask_ui.api import (
     events,
     identity,
     node,
+    packs,
     policy,
     runs,
+    secrets,
     triggers,
 )
 from flask_ui.api.openapi import document
@@ -27,11 +31,14 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *runs.OPERATIONS,
     *artifacts.OPERATIONS,
     *blueprints.OPERATIONS,
+    *actions.OPERATIONS,
+    *packs.OPERATIONS,
     *triggers.OPERATIONS,
     *drafts.OPERATIONS,
     *backtests.OPERATIONS,
     *identity.OPERATIONS,
     *policy.OPERATIONS,
+    *secrets.OPERATIONS,
     *audit.OPERATIONS,
 )
 
@@ -39,7 +46,21 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
 def routes(*, version: str) -> flask.Blueprint:
     """A new Flask blueprint that serves every operation and ``openapi.json``."""
     api = flask.Blueprint("api", __name__, url_prefix=PREFIX)
-    for operation in OPERATIONS:
+    _add(api, OPERATIONS)
+    described = document(OPERATIONS, version=version)
+    api.add_url_rule("/openapi.json", "openapi", lambda: answers.json_answer(described))
+    return api
+
+
+def internal_routes() -> flask.Blueprint:
+    """A new Flask blueprint of what is for Operators and may change (seed 44.3)."""
+    internal = flask.Blueprint("internal", __name__, url_prefix=actions.INTERNAL_PREFIX)
+    _add(internal, actions.INTERNAL)
+    return internal
+
+
+def _add(api: flask.Blueprint, operations: Iterable[Operation]) -> None:
+    for operation in operations:
         api.add_url_rule(
             operation.rule,
             endpoint=operation.name,
@@ -47,6 +68,3 @@ def routes(*, version: str) -> flask.Blueprint:
             methods=[operation.method],
             provide_automatic_options=False,
         )
-    described = document(OPERATIONS, version=version)
-    api.add_url_rule("/openapi.json", "openapi", lambda: answers.json_answer(described))
-    return api

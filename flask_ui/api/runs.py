@@ -14,6 +14,7 @@ from flask_ui.state import context
 from xyn_reconciler.model.dto import (
     GateDecisionRequest,
     GateDto,
+    LiveTextDto,
     Page,
     RerunRequest,
     ResolveRequest,
@@ -22,7 +23,7 @@ from xyn_reconciler.model.dto import (
     StepDto,
 )
 from xyn_reconciler.model.run import RunStatus
-from xyn_reconciler.service import gates, runs
+from xyn_reconciler.service import gates, live, runs
 
 
 class RunQuery(PageQuery):
@@ -93,6 +94,10 @@ def list_steps(run_id: uuid.UUID) -> Answer:
 
 def get_step(run_id: uuid.UUID, step: str) -> Answer:
     return runs.get_step(context(), run_id, step)
+
+
+def live_texts(run_id: uuid.UUID, step: str) -> Answer:
+    return Page[LiveTextDto](items=live.live_texts(context(), run_id, step))
 
 
 def list_gates(query: GateQuery) -> Answer:
@@ -203,6 +208,14 @@ OPERATIONS: Final = (
         tag="runs",
         view=get_step,
         answers={200: StepDto},
+    ),
+    Operation(
+        method="GET",
+        path="/runs/{run_id}/steps/{step}/live",
+        summary="Show what a step says while it runs; empty once the run's log is an artifact.",
+        tag="runs",
+        view=live_texts,
+        answers={200: Page[LiveTextDto]},
     ),
     Operation(
         method="GET",

@@ -25,11 +25,14 @@ PATH_PARAMETERS: Final[Mapping[str, tuple[str, dict[str, Any]]]] = {
     "event_id": ("uuid", {"type": "string", "format": "uuid"}),
     "run_id": ("uuid", {"type": "string", "format": "uuid"}),
     "artifact_id": ("uuid", {"type": "string", "format": "uuid"}),
+    "sha256": ("sha256", {"type": "string", "pattern": "^[0-9a-f]{64}$"}),
     "grant_id": ("uuid", {"type": "string", "format": "uuid"}),
     "token_id": ("name", {"type": "string", "pattern": f"^{NAME_PATTERN}$"}),
     "session_id": ("name", {"type": "string", "pattern": f"^{NAME_PATTERN}$"}),
     "draft": ("draft", {"type": "string", "pattern": f"^{DRAFT_PATTERN}$"}),
     "step": ("name", {"type": "string", "pattern": f"^{NAME_PATTERN}$"}),
+    "action": ("name", {"type": "string", "pattern": f"^{NAME_PATTERN}$"}),
+    "pack_id": ("name", {"type": "string", "pattern": f"^{NAME_PATTERN}$"}),
     "blueprint_id": ("name", {"type": "string", "pattern": f"^{NAME_PATTERN}$"}),
 }
 """Parameter -> Flask's converter and its JSON Schema; whatever does not fit is 404."""
@@ -39,6 +42,10 @@ Method = Literal["GET", "POST", "PUT", "DELETE"]
 
 class NameConverter(BaseConverter):
     regex = NAME_PATTERN
+
+
+class DigestConverter(BaseConverter):
+    regex = "[0-9a-f]{64}"
 
 
 class DraftConverter(BaseConverter):

@@ -34,6 +34,7 @@ _ERRORS: Final[dict[int, type[XynError]]] = {
     403: NeedsApprovalError,
     404: NotFoundError,
     409: ConflictError,
+    410: NotFoundError,
     413: InvalidError,
     415: InvalidError,
     422: InvalidError,
@@ -81,6 +82,10 @@ class Client:
         known = {key: str(value) for key, value in parameters.items() if value is not None}
         return self._ask("GET", path, params=known)
 
+    def get_slowly(self, path: str) -> Any:  # noqa: ANN401 - JSON
+        """As :meth:`get`, of what takes a node minutes to say."""
+        return self._ask("GET", path, timeout=_LONG_SECONDS)
+
     def post(
         self,
         path: str,
@@ -110,6 +115,24 @@ class Client:
                     if "error" in found:
                         raise _error(httpx2.Response(found["status"], json=found))
                     yield found
+        except httpx2.HTTPError as error:
+            message = f"the node at {self.url} does not answer any more ({error})"
+            raise UnavailableError(message) from error
+
+    def chunks(self, path: str, *, start: int, etag: str) -> Iterator[bytes]:
+        """Give bytes from ``start`` on, of what has that ETag; raises where it breaks off."""
+        headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
+        if start:
+            headers |= {"Range": f"bytes={start}-", "If-Range": f'"{etag}"'}
+        try:
+            with self._http.stream("GET", path, headers=headers, timeout=_LONG_SECONDS) as given:
+                if not given.is_success:
+                    given.read()
+                    raise _error(given)
+                if start and given.status_code != httpx2.codes.PARTIAL_CONTENT:
+                    raise ConflictError("it is another by now than the part that came: get it anew")
+                # As it comes: of a part that is waited for, nothing would be left.
+                yield from given.iter_bytes()
         except httpx2.HTTPError as error:
             message = f"the node at {self.url} does not answer any more ({error})"
             raise UnavailableError(message) from error

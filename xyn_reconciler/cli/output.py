@@ -6,6 +6,7 @@ Remarks on standard error.
 import contextlib
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -25,6 +26,7 @@ _COLORS: Final = {
     "skipped": "90",
 }
 _WIDEST: Final = 60
+_PAINT: Final = re.compile(r"(\x1b\[(?:0|3[1-6]|90)m)")
 
 Row = Mapping[str, Any]
 
@@ -32,13 +34,31 @@ Row = Mapping[str, Any]
 def remark(text: str) -> None:
     """Say something that is not the answer; where nobody listens any more, nothing is said."""
     with contextlib.suppress(OSError):
-        sys.stderr.write(text.rstrip("\n") + "\n")
+        sys.stderr.write(_tame(text.rstrip("\n")) + "\n")
+        sys.stderr.flush()
+
+
+def passed_on(text: str) -> None:
+    """Say what somebody else says, piece by piece; it commands no terminal."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write("\n".join(map(plain, text.split("\n"))))
         sys.stderr.flush()
 
 
 def answer(text: str) -> None:
-    sys.stdout.write(text.rstrip("\n") + "\n")
+    """Print what was asked for: as it is to a program; a terminal gets our colors and no orders."""
+    text = text.rstrip("\n")
+    if sys.stdout.isatty():
+        parts = _PAINT.split(text)
+        text = "".join(part if _PAINT.fullmatch(part) else _tame(part) for part in parts)
+    sys.stdout.write(text + "\n")
     sys.stdout.flush()
+
+
+def json_text(value: object) -> str:
+    """Write JSON for people and programs: what a terminal would obey or hide is escaped."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
 
 
 def print_list(
@@ -54,7 +74,7 @@ def print_list(
     ``empty`` is a remark for a person who sees an empty table: the next command.
     """
     if form == "json":
-        answer(json.dumps(list(rows), indent=2, ensure_ascii=False))
+        answer(json_text(list(rows)))
     elif form == "name":
         for row in rows:
             answer(str(row[name]))
@@ -67,13 +87,13 @@ def print_list(
 def print_one(row: Row, *, name: str, form: str) -> None:
     """Print one thing as ``json``, ``name`` or a line for each field that says something."""
     if form == "json":
-        answer(json.dumps(row, indent=2, ensure_ascii=False))
+        answer(json_text(row))
     elif form == "name":
         answer(str(row[name]))
     else:
         width = max(map(len, row))
         for key, value in row.items():
-            if value not in (None, [], {}):
+            if value not in (None, "", [], {}):
                 answer(f"{key:<{width}}  {paint(plain(value))}")
 
 
@@ -115,6 +135,11 @@ def plain(value: object) -> str:
             )
     # A terminal obeys control characters; what came from outside must not command it.
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def _tame(text: str) -> str:
+    """Keep lines and tabs, and write out whatever else commands a terminal."""
+    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
 
 
 def _cut(text: str) -> str:

@@ -46,7 +46,10 @@ def build_parser() -> argparse.ArgumentParser:
     _add_event_commands(top.group("event", "emit events and look at them"))
     _add_run_commands(top.group("run", "start, look at, watch and cancel runs"))
     _add_gate_commands(top.group("gate", "approve or reject what waits for a person"))
+    _add_artifact_commands(top.group("artifact", "what runs and people left: logs, reports, files"))
     _add_blueprint_commands(top.group("blueprint", "what is active here"))
+    _add_action_commands(top.group("action", "what steps can do; run one action by itself"))
+    _add_pack_commands(top.group("pack", "what systems bring along: actions, sources, blueprints"))
     _add_trigger_commands(top)
     _add_review_commands(top.group("review", "look at drafts, say yes or no, promote"))
     backtest = top.add(
@@ -71,6 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_token_commands(
         top.group("token", "what people, services and agents prove themselves with")
     )
+    _add_secret_commands(top.group("secret", "values that steps use and nobody sees"))
     _add_policy_commands(top.group("policy", "who may do what, and break-glass"))
     return parser
 
@@ -348,6 +352,23 @@ def _add_decision(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_artifact_commands(artifacts: _Commands) -> None:
+    listing = artifacts.add("list", "artifacts:list_artifacts", "list artifacts, the newest first")
+    listing.add_argument("--kind", metavar="KIND", help="of this kind only, as log")
+    listing.add_argument("--run", dest="run_id", metavar="RUN", help="of this run only")
+    _add_limit(listing)
+    get = artifacts.add("get", "artifacts:get", "write the bytes of one, once they are verified")
+    get.add_argument("artifact", metavar="ARTIFACT", help=_ID)
+    get.add_argument(
+        "-o", dest="file", metavar="FILE", help="a file, or a folder (default: standard output)"
+    )
+    _add_form(
+        artifacts.add(
+            "verify", "artifacts:verify", "have all bytes read, and name what is missing or damaged"
+        )
+    )
+
+
 def _add_blueprint_commands(blueprints: _Commands) -> None:
     _add_limit(blueprints.add("list", "blueprints:list_blueprints", "list active blueprints"))
     for name, summary in (
@@ -360,6 +381,45 @@ def _add_blueprint_commands(blueprints: _Commands) -> None:
             _add_limit(command)
         else:
             _add_form(command)
+
+
+def _add_action_commands(actions: _Commands) -> None:
+    _add_form(actions.add("list", "actions:list_actions", "list actions, those of packs too"))
+    show = actions.add("show", "actions:show", "show what an action takes, gives and fails with")
+    show.add_argument("action", metavar="NAME", help="its name, as http.call")
+    _add_form(show)
+    run = actions.add("try", "actions:run_one", "run one action by itself; for Operators")
+    run.add_argument("action", metavar="NAME", help="its name, as http.call")
+    run.add_argument(
+        "--with",
+        dest="given",
+        default="{}",
+        metavar="JSON|@FILE|-",
+        help="what it takes, as a step has it (default {})",
+    )
+    run.add_argument("--timeout", metavar="TIME", help="how long it may take, as 30s")
+
+
+def _add_pack_commands(packs: _Commands) -> None:
+    _add_limit(packs.add("list", "packs:list_packs", "list packs that are active"))
+    show = packs.add("show", "packs:show", "show one pack, and its actions")
+    show.add_argument("pack", metavar="PACK", help="its name")
+    _add_form(show)
+    verify = packs.add("verify", "packs:verify", "check packs in files, and print their digests")
+    verify.add_argument(
+        "packs", nargs="*", metavar="PACK", help="its name or its folder (default: all)"
+    )
+    _add_form(verify)
+    new = packs.add("new", "packs:new", "write a small pack that is whole and valid")
+    new.add_argument("name", metavar="NAME", help="small letters, digits, _ and -")
+    test = packs.add("test", "pack_test:test", "run the examples of packs, without a node")
+    test.add_argument(
+        "packs", nargs="*", metavar="PACK", help="its name or its folder (default: all)"
+    )
+    test.add_argument(
+        "--live", action="store_true", help="the smoke tests of active packs, on the node"
+    )
+    _add_form(test)
 
 
 def _add_review_commands(drafts: _Commands) -> None:
@@ -433,6 +493,35 @@ def _add_token_commands(tokens: _Commands) -> None:
     revoke = tokens.add("revoke", "tokens:revoke", "end a token and every session of it")
     revoke.add_argument("token_id", metavar="TOKEN_ID", help="the id in it: xyn_<id>_…")
     _add_form(revoke)
+
+
+def _add_secret_commands(secrets: _Commands) -> None:
+    for verb, run, summary in (
+        ("set", "set_secret", "encrypt a value, from a prompt or from stdin, and commit it"),
+        ("rotate", "rotate", "replace a value that is there, and say who uses it"),
+    ):
+        command = secrets.add(verb, f"secrets:{run}", summary)
+        command.set_defaults(verb=verb)
+        _add_secret_path(command)
+        command.add_argument("value", nargs="*", help=argparse.SUPPRESS)
+    remove = secrets.add("rm", "secrets:remove", "remove a secret")
+    _add_secret_path(remove)
+    remove.add_argument("--force", action="store_true", help="also one that is used")
+    _add_form(secrets.add("list", "secrets:list_secrets", "list names, users and what is shut"))
+    _add_secret_path(secrets.add("who-uses", "secrets:who_uses", "list what names a secret"))
+    rekey = secrets.add(
+        "rekey", "secrets:rekey", "encrypt to the nodes of now, name what to rotate"
+    )
+    rekey.add_argument(
+        "--identity", metavar="FILE", help="a key that opens them (default: the home's)"
+    )
+    _add_form(rekey)
+    secrets.add("recipient", "secrets:recipient", "print the line for this node's definition")
+
+
+def _add_secret_path(command: argparse.ArgumentParser) -> None:
+    command.add_argument("path", metavar="PATH", help="as team/noc/ssh")
+    _add_form(command)
 
 
 def _add_policy_commands(policies: _Commands) -> None:

@@ -1,7 +1,9 @@
-"""NAME=VALUE of a command line as the JSON that a schema asks for."""
+"""What is typed on a command line, as the JSON that is asked for."""
 
 import json
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from xyn_reconciler.model.errors import InvalidError
@@ -21,8 +23,36 @@ def typed(
     if wanted == "string":
         return text
     try:
-        return json.loads(text)
-    except ValueError as error:
+        return json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
         raise InvalidError(
             f"{kind} {name} is of type {wanted}, and {text!r} is not: {error}"
         ) from error
+
+
+def json_object(text: str, option: str) -> str:
+    """Read a JSON object: the text itself, ``@file``, or ``-`` for standard input.
+
+    Gives it as it was written: numbers and order stay what they are. Raises ``InvalidError``.
+    """
+    place = option
+    if text == "-" or text.startswith("@"):
+        place = "standard input" if text == "-" else text[1:]
+        try:
+            raw = sys.stdin.buffer.read() if text == "-" else Path(place).read_bytes()
+            text = raw.decode("utf-8-sig")
+        except OSError as error:
+            raise InvalidError(f"{place} cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise InvalidError(f"{place} is not text in UTF-8: {error}") from error
+    try:
+        data = json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise InvalidError(f"{place} is not JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise InvalidError(f'{place} must be a JSON object, as in \'{{"host": "web-1"}}\'')
+    return text
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON value (RFC 8259, section 6)")

@@ -84,6 +84,14 @@ def _checkpoint(_: str, entry: Entry) -> str:
 _SENTENCES: Final[Mapping[str, Callable[[str, Entry], str]]] = {
     "ref.accepted": _accepted,
     "policy.decided": _decided,
+    "secret.used": lambda reference, entry: (
+        f"{'used' if entry.get('outcome') == 'granted' else 'was refused'} secret {reference}"
+        f" in step {entry.get('step')} ({entry.get('action')}) of run {entry.get('run_id')}"
+    ),
+    "secret.caught": lambda place, _: f"took a secret out of {place}, at the last moment",
+    "action.executed": lambda run, entry: (
+        f"ran the action {entry.get('action')} by itself, run {run}"
+    ),
     "review.opened": _opened,
     "review.updated": lambda _, entry: (
         f"pushed iteration {entry.get('iteration')} of a draft, {_sha(entry.get('head'))}"

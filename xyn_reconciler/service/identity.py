@@ -17,6 +17,7 @@ from xyn_reconciler.model.dto import Timestamp
 from xyn_reconciler.model.errors import DeniedError, InvalidError, NotFoundError
 from xyn_reconciler.model.event import isoformat
 from xyn_reconciler.model.principal import OPERATOR, Principal
+from xyn_reconciler.policy.change import refused
 from xyn_reconciler.policy.rules import ANONYMOUS, OWNER, RESERVED, Rules
 from xyn_reconciler.service.context import Context, Ruled
 from xyn_reconciler.store import audit, grants
@@ -115,7 +116,7 @@ def create_token(
     context: Context, actor: Principal, principal_id: str, expires: dt.timedelta | None = None
 ) -> NewTokenDto:
     """Make a token for somebody of ``principals.yaml``; without ``expires`` until it is revoked."""
-    refuse_all_but_the_owner(actor, "makes tokens")
+    refuse_all_but_the_owner(context, actor, "token.create", "makes tokens")
     now = context.clock()
     if expires is not None and expires <= dt.timedelta(0):
         raise InvalidError("a token has to hold for some time: --expires 30d")
@@ -139,14 +140,14 @@ def create_token(
 
 def list_tokens(context: Context, actor: Principal) -> list[TokenDto]:
     """Every token that there was, the oldest first."""
-    refuse_all_but_the_owner(actor, "sees tokens")
+    refuse_all_but_the_owner(context, actor, "token.list", "sees tokens")
     now = context.clock()
     return [TokenDto(**_token(token, now)) for token in context.credentials.tokens()]
 
 
 def revoke_token(context: Context, actor: Principal, token_id: str) -> TokenDto:
     """End a token and every session that it opened; once more changes nothing."""
-    refuse_all_but_the_owner(actor, "revokes tokens")
+    refuse_all_but_the_owner(context, actor, "token.revoke", "revokes tokens")
     now = context.clock()
     with context.database.begin() as connection:
         token = context.credentials.revoke_token(token_id, now=now)
@@ -195,9 +196,14 @@ def close_session(context: Context, actor: Principal, session_id: str) -> None:
         audit.put(connection, [_told("session.closed", actor, now, session.principal, entry)])
 
 
-def refuse_all_but_the_owner(actor: Principal, what: str) -> None:
-    if actor.id != OWNER.id:
-        raise DeniedError(f"the owner of the home {what}, on its own machine: not {actor.id}")
+def refuse_all_but_the_owner(context: Context, actor: Principal, action: str, does: str) -> None:
+    """Raise ``DeniedError`` for anybody else, which the audit then tells."""
+    if actor.id == OWNER.id:
+        return
+    why = f"the owner of the home {does}, on its own machine: not {actor.id}"
+    with context.database.begin() as connection:
+        audit.put(connection, [refused(actor, action, why, context.clock())])
+    raise DeniedError(why)
 
 
 def _told(

@@ -26,6 +26,9 @@ _WELL: Final[Mapping[str, bool]] = {
     "EventsSetAside": False,
     "Mirrored": True,
     "Following": True,
+    "SecretsReadable": True,
+    "SecretCaught": False,
+    "AppsRunning": True,
 }
 """The status of each condition of a node that is well; the other way round is a trouble."""
 

@@ -1,4 +1,4 @@
-"""Policy in force: may somebody do this, here and now? And the glass that its owner may break.
+"""Policy in force: whether somebody may do this, here and now.
 
 Every door asks :func:`authorize` in the transaction of what it is about to do.
 The trap: what is refused is told in a transaction of its own, for the caller's
@@ -13,35 +13,29 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from xyn_reconciler.model.audit import AuditEntry
-from xyn_reconciler.model.dto import Timestamp
 from xyn_reconciler.model.errors import (
-    ConflictError,
     DeniedError,
-    InvalidError,
     NeedsApprovalError,
     NotFoundError,
     PermanentError,
 )
-from xyn_reconciler.model.event import isoformat
-from xyn_reconciler.model.ids import new_id
 from xyn_reconciler.model.node import Stage
 from xyn_reconciler.model.policy import Risk
 from xyn_reconciler.model.principal import OPERATOR, Principal
-from xyn_reconciler.policy.change import Asked, ask, told
+from xyn_reconciler.model.secret import SecretUse
+from xyn_reconciler.policy import secret_use
+from xyn_reconciler.policy.change import Asked, ask, refused, told
 from xyn_reconciler.policy.evaluate import Verdict
-from xyn_reconciler.policy.kernel import may_approve
 from xyn_reconciler.policy.request import Evidence, Request
-from xyn_reconciler.policy.rules import ANONYMOUS, Rules
+from xyn_reconciler.policy.rules import Rules
 from xyn_reconciler.service.context import Context, Ruled
-from xyn_reconciler.service.identity import ROLE_OF_A_GRANT, refuse_all_but_the_owner, rules
+from xyn_reconciler.service.identity import rules
 from xyn_reconciler.store import audit, grants
 from xyn_reconciler.store.database import Connection
-from xyn_reconciler.store.grants import Grant
-from xyn_reconciler.trigger.permission import Permission, ask_to_start
+from xyn_reconciler.store.together import AuditTogether
+from xyn_reconciler.trigger.permission import TRY, Permission, ask_to_execute, ask_to_start
 
-BREAK_GLASS_LASTS: Final = dt.timedelta(minutes=15)
-
-REASON_MAX: Final = 1000
+OPERATOR_ROLE: Final = "Operator"
 
 
 # ── may it be done? ──────────────────────────────────────────────────────────────────────────────
@@ -96,8 +90,36 @@ def permission_to_start(
     context: Context, connection: Connection, actor: Principal, blueprint_id: str
 ) -> Permission:
     """Give what a start by hand is allowed, if need be behind a gate; else ``DeniedError``."""
+    if blueprint_id == TRY:
+        return permission_to_execute(context, connection, actor, "an action")
+    ruling = context.intake.view(connection).rules
     now = context.clock()
-    permission = ask_to_start(context.intake.view(connection).rules, actor, blueprint_id, now)
+    return _permission(context, connection, ask_to_start(ruling, actor, blueprint_id, now), now)
+
+
+def permission_to_execute(
+    context: Context, connection: Connection, actor: Principal, action: str
+) -> Permission:
+    """As :func:`permission_to_start`, for one action by itself: for Operators alone."""
+    if OPERATOR_ROLE not in actor.roles or actor.kind == "agent":
+        # What an agent wants done goes through steps, policies and gates.
+        why = f"Operators run {action} by itself: {actor.id} is none"
+        raise denied(context, actor, "action.execute", why)
+    ruling = context.intake.view(connection).rules
+    now = context.clock()
+    return _permission(context, connection, ask_to_execute(ruling, actor, action, now), now)
+
+
+def denied(context: Ruled, actor: Principal, action: str, why: str) -> DeniedError:
+    """Tell the audit what no policy could allow; give what to raise."""
+    with context.database.begin() as own:
+        audit.put(own, [refused(actor, action, why, context.clock())])
+    return DeniedError(why)
+
+
+def _permission(
+    context: Context, connection: Connection, permission: Permission, now: dt.datetime
+) -> Permission:
     grant_id = _grant(connection, permission.asked, now)
     permission = Permission(permission.asked, grant_id)
     if permission.refusal is not None:
@@ -118,31 +140,56 @@ def refuse_reading(
                 raise _refusal(asked)
 
 
-def use_secret(context: Ruled) -> Callable[[str, uuid.UUID, str], None]:
-    """Give what a worker calls before it resolves a secret: (who caused the run, run, secret).
+def use_secret(context: Ruled) -> Callable[[SecretUse], None]:
+    """Give what a worker calls before a step has a secret for the first time in an attempt.
 
-    On stage prod alone; raises ``PermanentError`` with code ``denied``.
+    Each use is in the audit, committed, before it returns; uses at one moment share a
+    transaction. Who starts a run by hand has to be one whose the secret is; of a run that
+    an event started, those were asked who promoted the blueprint
+    (``policy.secret_use``). Raises ``PermanentError`` with code ``denied``.
     """
+    together = AuditTogether(context.database)
 
-    def use(actor: str, run_id: uuid.UUID, reference: str) -> None:
-        ruling = rules(context)
-        if ruling.stage != "prod":
-            return
-        try:
-            with context.database.begin() as connection:
-                authorize(
-                    context,
-                    connection,
-                    ruling.principal(actor),
-                    "secret.use",
-                    resource_type="secret",
-                    resource_id=reference,
-                    run_id=str(run_id),
-                )
-        except (DeniedError, NeedsApprovalError) as error:
-            raise PermanentError("denied", error.message) from error
+    def use(this: SecretUse) -> None:
+        now, ruling = context.clock(), rules(context)
+        actor = ruling.principal(this.actor)
+        known = actor.kind == "person" or this.actor in ruling.principals
+        request = Request(
+            actor=actor,
+            action=secret_use.ACTION,
+            stage=ruling.stage,
+            env_id=ruling.env_id,
+            now=now,
+            resource_type="secret",
+            resource_id=this.reference,
+        )
+        asked = secret_use.ask_use(request, ruling.policies, scoped=this.by_hand and known)
+        grant_id = None
+        if asked.outcome != "allowed":
+            with context.database.read() as connection:
+                grant_id = _grant(connection, asked, now)
+        allowed = asked.outcome == "allowed" or grant_id is not None
+        entries = [_used(this, now, granted=allowed)]
+        if not allowed or ruling.stage == "prod":
+            entries.append(told(asked, now, grant_id=grant_id, run_id=str(this.run_id)))
+        together.put(entries)
+        if not allowed:
+            raise PermanentError("denied", _refusal(asked).message)
 
     return use
+
+
+def _used(this: SecretUse, now: dt.datetime, *, granted: bool) -> AuditEntry:
+    entry = {
+        "run_id": str(this.run_id),
+        "step": this.step,
+        "action": this.action,
+        "attempt": this.attempt,
+        "outcome": "granted" if granted else "refused",
+    }
+    return AuditEntry(
+        kind="secret.used", actor=this.actor, at=now, subject=this.reference, entry=entry
+    )
 
 
 def _grant(connection: Connection, asked: Asked, now: dt.datetime) -> uuid.UUID | None:
@@ -288,86 +335,3 @@ def _verdict(verdict: Verdict) -> VerdictDto:
             for rule in verdict.rules
         ],
     )
-
-
-# ── break-glass ──────────────────────────────────────────────────────────────────────────────────
-
-
-class GrantDto(BaseModel):
-    """A role that the owner took without being asked."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    grant_id: uuid.UUID
-    principal: str
-    role: str
-    reason: str
-    created_at: Timestamp
-    expires_at: Timestamp
-    signed_off_by: str | None = None
-    signed_off_at: Timestamp | None = None
-
-
-def break_glass(context: Context, actor: Principal, reason: str) -> GrantDto:
-    """Give the owner the role Operator for :data:`BREAK_GLASS_LASTS`, and everybody the news."""
-    refuse_all_but_the_owner(actor, "breaks the glass")
-    said = context.redactor.text(reason.strip())
-    if not said or len(said) > REASON_MAX:
-        raise InvalidError(f"say why, in at most {REASON_MAX} characters: --reason TEXT")
-    now = context.clock()
-    grant = Grant(
-        grant_id=new_id(),
-        principal=actor.id,
-        role=ROLE_OF_A_GRANT,
-        reason=said,
-        created_at=now,
-        expires_at=now + BREAK_GLASS_LASTS,
-    )
-    entry = {
-        "principal": grant.principal,
-        "role": grant.role,
-        "reason": grant.reason,
-        "expires_at": isoformat(grant.expires_at),
-    }
-    with context.database.begin() as connection:
-        grants.insert_grant(connection, grant)
-        audit.put(connection, [_told(grants.OPENED, actor, now, grant.grant_id, entry)])
-    return _dto(grant)
-
-
-def unsigned_grants(context: Context) -> list[GrantDto]:
-    """Those that every page shows until a second person has signed them off."""
-    with context.database.read() as connection:
-        return [_dto(grant) for grant in grants.unsigned(connection)]
-
-
-def sign_off(context: Context, actor: Principal, grant_id: uuid.UUID) -> GrantDto:
-    """Say as a second person that one knows of it; no service or agent can.
-
-    ``ConflictError`` where somebody has already.
-    """
-    with context.database.begin() as connection:
-        grant = grants.get_grant(connection, grant_id, lock=True)
-        if grant is None:
-            raise NotFoundError(f"no break-glass {grant_id}")
-        if not may_approve(actor) or actor.id == ANONYMOUS.id:
-            raise DeniedError(f"a person signs off, and {actor.id} is of kind {actor.kind}")
-        if actor.id == grant.principal:
-            raise DeniedError(f"a second person signs off, not {actor.id}, who broke the glass")
-        if grant.signed_off_by is not None:
-            raise ConflictError(f"{grant.signed_off_by} has signed it off already")
-        now = context.clock()
-        grants.sign_off(connection, grant_id, by=actor.id, now=now)
-        audit.put(connection, [_told(grants.SIGNED_OFF, actor, now, grant_id, {})])
-        signed = grants.get_grant(connection, grant_id) or grant
-    return _dto(signed)
-
-
-def _told(
-    kind: str, actor: Principal, at: dt.datetime, grant_id: uuid.UUID, entry: dict[str, Any]
-) -> AuditEntry:
-    return AuditEntry(kind=kind, actor=actor.id, at=at, subject=str(grant_id), entry=entry)
-
-
-def _dto(grant: Grant) -> GrantDto:
-    return GrantDto(**{name: getattr(grant, name) for name in Grant.__slots__})

@@ -166,8 +166,11 @@ def _save(
 ) -> Review:
     notes = request.content.notes
     parts = [f"Draft {request.name}", notes.strip() if notes else "", f"Run-Id: {run_id}"]
-    message = "\n\n".join(filter(None, parts if run_id else parts[:2]))
+    message = context.redactor.text("\n\n".join(filter(None, parts if run_id else parts[:2])))
     files = _files(request)
+    told = [request.name, *files, *(data.decode() for data in files.values() if data is not None)]
+    if any(context.redactor.knows(text.encode()) for text in told):
+        raise InvalidError("a draft may not hold a secret of this node: name its reference")
     return save.save(desk(context), request.name, files, actor, message=f"{message}\n")
 
 
@@ -377,7 +380,7 @@ def _review(
         effect_digest=assessment.effect_digest,
         risk=assessment.risk,
         checks=[_check(each) for each in checks],
-        findings=list(_findings(checks)),
+        findings=list(findings(checks)),
         backtest=next((each.report for each in checks if each.name == "backtest"), None),
         policy=[each.to_json() for each in assessment.asked],
         approvals=[_vote(each, counts=each.decision_id in counts) for each in facts.votes],
@@ -434,14 +437,22 @@ def _check(check: Check) -> CheckDto:
     )
 
 
-def _findings(checks: Sequence[Check]) -> Iterator[FindingDto]:
-    """What checks have to say of a line: their reports list it, or do so below ``issues``."""
+def findings(checks: Sequence[Check]) -> Iterator[FindingDto]:
+    """What checks have to say of a line: their reports list it, at some depth."""
     for check in checks:
-        report = check.report
-        listed = report.get("issues") if isinstance(report, Mapping) else report
-        for each in listed if isinstance(listed, list) else ():
-            if isinstance(each, Mapping) and each.keys() >= _FINDING:
-                yield FindingDto(check=check.name, **{key: each[key] for key in _FINDING})
+        for each in _listed(check.report):
+            yield FindingDto(check=check.name, **{key: each[key] for key in _FINDING})
+
+
+def _listed(report: Any) -> Iterator[Mapping[str, Any]]:  # noqa: ANN401 - any JSON value
+    if isinstance(report, list):
+        for each in report:
+            yield from _listed(each)
+    elif isinstance(report, Mapping) and report.keys() >= _FINDING:
+        yield report
+    elif isinstance(report, Mapping):
+        for name in ("issues", "failures"):
+            yield from _listed(report.get(name))
 
 
 _FINDING: Final = {"path", "line", "column", "code", "message"}

@@ -8,6 +8,7 @@ import pytest
 from tests.integration.flask_ui.conftest import Web
 from tests.integration.flask_ui.guarded import Guarded, guard
 from xyn_reconciler.model.errors import PermanentError
+from xyn_reconciler.model.secret import SecretUse
 from xyn_reconciler.service.policy import use_secret
 
 RUN = {"blueprint_ref": "bp.demo.greet", "inputs": {"who": "Ada"}}
@@ -213,27 +214,48 @@ def test_a_start_by_an_event_is_told_on_prod_alone(empty: Web, stage: str, kept:
 
 @pytest.mark.parametrize(
     ("stage", "rule", "allowed"),
-    [("prod", None, True), ("prod", "deny", False), ("dev", "deny", True)],
+    [("prod", None, True), ("prod", "deny", False), ("dev", "deny", False), ("dev", None, True)],
 )
-def test_a_secret_is_used_on_prod_by_whom_the_rules_let(
+def test_a_secret_is_used_by_whom_the_rules_let_and_each_use_is_told(
     empty: Web, stage: str, rule: str | None, allowed: bool
 ) -> None:
     house = None if rule is None else policy(rule, "secret.use")
     guarded = guard(empty, stage=stage, house=house)
-    use, run_id = use_secret(empty.context), uuid.uuid4()
+    use = use_secret(empty.context)
+    wanted = SecretUse(
+        reference="env/KEY",
+        actor="pager",
+        by_hand=True,
+        run_id=uuid.uuid4(),
+        step="call",
+        action="http.call",
+        attempt=1,
+    )
 
     if allowed:
-        use("pager", run_id, "env/KEY")
+        use(wanted)
     else:
         with pytest.raises(PermanentError) as refused:
-            use("pager", run_id, "env/KEY")
+            use(wanted)
         assert refused.value.failure_code == "denied"
 
     told = guarded.told("policy.decided")
     assert [each["outcome"] for each in told] == (
-        [] if stage == "dev" else ["allowed" if allowed else "refused"]
+        [] if stage == "dev" and allowed else ["allowed" if allowed else "refused"]
     )
     assert all(each["resource_id"] == "env/KEY" for each in told)
+    assert guarded.told("secret.used") == [
+        {
+            "kind": "secret.used",
+            "actor": "pager",
+            "subject": "env/KEY",
+            "run_id": str(wanted.run_id),
+            "step": "call",
+            "action": "http.call",
+            "attempt": 1,
+            "outcome": "granted" if allowed else "refused",
+        }
+    ]
 
 
 # ── reading ──────────────────────────────────────────────────────────────────────────────────────

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from xyn_reconciler.cli.output import paint, print_list, print_one, table
+from xyn_reconciler.cli.output import answer, json_text, paint, print_list, print_one, remark, table
 
 ROWS = [
     {"run_id": "a", "status": "failed", "name": "x\x1b[2Jy"},
@@ -34,6 +34,42 @@ def test_a_table_has_its_titles_above_and_cuts_what_is_long() -> None:
 def test_what_strangers_sent_does_not_command_the_terminal() -> None:
     assert "\x1b" not in table(ROWS, COLUMNS)
     assert "\\x1b[2J" in table(ROWS, COLUMNS)
+
+
+ORDERS = "\x1b]0;title\x07\x1b[2J\x9b31m\x7f\u202e\r\x1b[32mgreen"
+
+
+def test_a_terminal_is_given_no_orders_by_any_door(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+    answer(f"a\tb\nstatus {ORDERS}\n{paint(' completed')}")
+    remark(f"xynctl: {ORDERS}")
+    said = capsys.readouterr()
+
+    assert said.out.startswith("a\tb\nstatus \\x1b]0;title\\x07\\x1b[2J\\x9b31m\\x7f\\u202e\\r")
+    assert said.out.endswith(" \x1b[32mcompleted\x1b[0m\n")
+    assert not set("\x07\x9b\x7f\u202e\r") & set(said.out + said.err)
+    assert "\x1b" not in said.err
+
+
+def test_a_program_is_given_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    answer("a\r\n\x1b[2J")
+
+    assert capsys.readouterr().out == "a\r\n\x1b[2J\n"
+
+
+def test_json_says_the_same_and_orders_nothing() -> None:
+    value = {"é\u009b": ["\x7f", "\u2028 𝄞 \U000e0001", ORDERS, "\ud800"]}
+
+    text = json_text(value)
+
+    assert json.loads(text) == value
+    assert all(c.isprintable() or c == "\n" for c in text)
+    assert "é" in text
+    assert "𝄞" in text
 
 
 def test_a_list_as_json_is_one_array_even_when_it_is_empty(

@@ -114,3 +114,39 @@ def test_an_enabled_provider_needs_its_key(
 
     assert found == code, said
     assert ("OPENAI_API_KEY is missing" in said) is bool(code)
+
+
+def test_a_provider_whose_key_is_kept_elsewhere_asks_for_no_variable(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("node.yaml").write_text(
+        "id: seed\nproviders: {openai: {enabled: true, key_ref: sys/local/providers/openai}}\n"
+    )
+
+    found, said = preflight(capsys)
+
+    assert found == 0, said
+    assert "none enabled" not in said
+
+
+PACK = """\
+id: mail
+version: 0.1.0
+requires: {secrets: [env/MAIL_TOKEN], variables: [MAIL_HOME]}
+settings: {type: object, properties: {url: {type: string, default: "http://mail"}}}
+"""
+
+
+def test_a_pack_is_asked_about_once_it_is_set_up(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("node.yaml").write_text("id: local\n")
+    folder = Path("packs/mail")
+    folder.mkdir(parents=True)
+    (folder / "pack.yaml").write_text(PACK)
+    without = preflight(capsys)
+    (folder / "settings.yaml").write_text("{}\n")
+    code, said = preflight(capsys)
+
+    assert without[0] == 0, without[1]
+    assert code == 1
+    assert "MAIL_TOKEN is not set: the pack mail asks for it" in said
+    assert "MAIL_HOME is not set: the pack mail asks for it" in said

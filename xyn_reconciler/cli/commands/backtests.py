@@ -1,13 +1,12 @@
 """``xynctl backtest``."""
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping
 from typing import Any
 
 from xyn_reconciler.cli.client import connect, segment
-from xyn_reconciler.cli.output import answer, print_list, remark
+from xyn_reconciler.cli.output import answer, json_text, print_list, remark
 
 _COLUMNS = {
     "outcome": lambda row: row["outcome"],
@@ -34,7 +33,7 @@ def backtest(options: argparse.Namespace) -> None:
         sys.stderr.write("\r\x1b[K")
     report = found["report"]
     if options.output == "json":
-        answer(json.dumps(found, indent=2, ensure_ascii=False))
+        answer(json_text(found))
         return
     different = [row for row in report["rows"] if row["outcome"] != "same"]
     rows = [{**row, "event_id": row["event"]["event_id"]} for row in different]

@@ -1,11 +1,10 @@
 """``xynctl explain``."""
 
 import argparse
-import json
 
 from xyn_reconciler.cli.client import connect
 from xyn_reconciler.cli.ids import find_id
-from xyn_reconciler.cli.output import Row, answer, print_list
+from xyn_reconciler.cli.output import Row, answer, json_text, print_list
 
 
 def _why(row: Row) -> str:
@@ -32,7 +31,7 @@ def event(options: argparse.Namespace) -> None:
     event_id = find_id(client, "events", "event_id", options.event_id)
     found = client.get(f"/events/{event_id}/explain")
     if options.output == "json":
-        answer(json.dumps(found, indent=2, ensure_ascii=False))
+        answer(json_text(found))
         return
     print_list(
         found["items"],

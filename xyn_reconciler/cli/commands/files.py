@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from xyn_reconciler.action.registry import catalogue, installed_actions
@@ -22,13 +23,7 @@ def validate(options: argparse.Namespace) -> int:
     root = root_of(asked[0])
     for path in asked:
         _refuse_unknown(root, path)
-    read = [path for path in root.iterdir() if path.is_file() or path.name in FOLDERS]
-    files = {
-        path.relative_to(root).as_posix(): path.read_bytes()
-        for start in (*read, *asked)
-        for path in ((start,) if start.is_file() else sorted(start.rglob("*")))
-        if path.is_file() and ".git" not in path.relative_to(root).parts
-    }
+    files = read_files(root, asked)
     named = {name for name in files if any((root / name).is_relative_to(path) for path in asked)}
     findings = validate_paths(files, catalogue(installed_actions()))
     problems = [problem for problem in findings.problems if problem.path in named]
@@ -40,6 +35,17 @@ def validate(options: argparse.Namespace) -> int:
     paths = len({problem.path for problem in problems})
     remark(f"{count(len(problems), 'problem')} in {count(paths or len(named), 'file')}")
     return 1 if problems else 0
+
+
+def read_files(root: Path, asked: Iterable[Path] = ()) -> dict[str, bytes]:
+    """Give what Xyn reads of a state repository, and what was asked for, by path below it."""
+    read = [path for path in root.iterdir() if path.is_file() or path.name in FOLDERS]
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for start in (*read, *asked)
+        for path in ((start,) if start.is_file() else sorted(start.rglob("*")))
+        if path.is_file() and ".git" not in path.relative_to(root).parts
+    }
 
 
 def schema(options: argparse.Namespace) -> None:
@@ -59,7 +65,10 @@ def root_of(path: Path) -> Path:
         if (folder / "node.yaml").is_file():
             return folder
     home = next((folder.parent for folder in folders if folder.name in FOLDERS), None)
-    return home or (path if path.is_dir() else path.parent)
+    if home is None:
+        return path if path.is_dir() else path.parent
+    # A pack has folders of the same names.
+    return home.parent.parent if home.parent.name == "packs" else home
 
 
 def _refuse_unknown(root: Path, path: Path) -> None:

@@ -1,12 +1,11 @@
 """``xynctl gate``."""
 
 import argparse
-import json
 from typing import Any
 
 from xyn_reconciler.cli.client import Client, connect, segment
 from xyn_reconciler.cli.ids import find_id
-from xyn_reconciler.cli.output import answer, print_list, print_one
+from xyn_reconciler.cli.output import answer, json_text, print_list, print_one
 from xyn_reconciler.cli.values import typed
 
 _COLUMNS = {
@@ -38,7 +37,7 @@ def show(options: argparse.Namespace) -> None:
     effect = gate.pop("effect")
     print_one(gate, name="step_id", form=options.output)
     answer("\nlets through, of " + str(effect.get("path")) + ":")
-    answer(json.dumps(effect.get("steps"), indent=2, ensure_ascii=False))
+    answer(json_text(effect.get("steps")))
 
 
 def approve(options: argparse.Namespace) -> None:

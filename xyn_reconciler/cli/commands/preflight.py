@@ -3,7 +3,7 @@
 import argparse
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ import yaml
 
 from xyn_reconciler.cli.find import home_path
 from xyn_reconciler.cli.output import answer, remark
-from xyn_reconciler.model.errors import InvalidError, UnavailableError
+from xyn_reconciler.model.errors import InvalidError, UnavailableError, XynError
 from xyn_reconciler.model.variables import VARIABLES, missing, template
 from xyn_reconciler.node.home import Home, write_private
 
@@ -43,6 +43,7 @@ def preflight(options: argparse.Namespace) -> int:
             ) from error
         remark(f"wrote {file}: fill in what you need")
     found = check(options.home, file, os.environ, compose=any(_compose_files()))
+    found += _of_packs(options.home, {**_read_env(file), **os.environ})
     for line in found:
         answer(line)
     if not found:
@@ -54,11 +55,12 @@ def check(
     home: str | None, file: Path, environment: Mapping[str, str], *, compose: bool
 ) -> list[str]:
     """Give a line for each missing or unsafe setting, with the fix."""
-    providers = _providers(home)
-    if not any(providers.values()):
+    enabled = _enabled(home)
+    if not enabled:
         remark("providers: none enabled, so no key is needed; node.yaml turns one on")
     known = {**_read_env(file), **environment}
-    found = missing(known, providers=providers, compose=compose)
+    by_default = {name: not elsewhere for name, elsewhere in enabled.items()}
+    found = missing(known, providers=by_default, compose=compose)
     if known.get("XYN_PUBLISHED_ON_LOOPBACK"):
         found.append(
             "XYN_PUBLISHED_ON_LOOPBACK is set: it is the word of compose.yaml alone, and opens the "
@@ -67,19 +69,107 @@ def check(
     if compose:
         for name in _compose_files():
             found += _unsafe_ports(name)
+    found += _secrets(Home(home_path(home)))
     return found
 
 
-def _providers(home: str | None) -> dict[str, bool]:
-    """Which providers ``node.yaml`` enables: that of the home's ``main``, else the template's."""
+def _secrets(home: Home) -> Iterator[str]:
+    """Find files of secrets that documents on ``main`` name and that this home has not, or shut."""
+    if not home.repository.is_dir():
+        return
+    from xyn_reconciler.desired.diff import secrets as secrets_of
+    from xyn_reconciler.desired.load import kind_of, load
+    from xyn_reconciler.model.secret import is_path
+    from xyn_reconciler.store.age_files import open_sealed, read_key
+    from xyn_reconciler.store.git import MAIN, Repository
+
+    repository = Repository.open(home.repository)
+    revision = repository.resolve(MAIN)
+    files = {} if revision is None else repository.files(revision)
+    loaded = [
+        load(path, blob, repository.read(blob))
+        for path, blob in files.items()
+        if kind_of(path) not in ("other", "pack_file", "prompt", "test")
+    ]
+    sealed = {each.document_id: each for each in loaded if each.kind == "secret" and each.document}
+    named = {
+        name
+        for each in loaded
+        if each.kind != "pack" or _is_set_up(each.path, each.document, files)
+        for name in secrets_of(each)
+        if is_path(name)
+    }
+    key = read_key(home.age_key)
+    for name in sorted(named):
+        if name not in sealed:
+            yield f"secret {name} is named and not there: xynctl secret set {name}"
+            continue
+        try:
+            open_sealed(name, sealed[name].document["ciphertext"], [key] if key else [])
+        except XynError as error:
+            yield error.message
+
+
+def _enabled(home: str | None) -> dict[str, bool]:
+    """Which providers ``node.yaml`` enables, and whether with a ``key_ref`` of its own.
+
+    That of the home's ``main``, else the template's.
+    """
     text = _node_yaml(home)
     try:
         providers = yaml.safe_load(text).get("providers") or {}
-        return {name: bool(entry["enabled"]) for name, entry in providers.items()}
+        return {
+            name: "key_ref" in entry for name, entry in providers.items() if entry.get("enabled")
+        }
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise InvalidError(
             "node.yaml cannot be read: xynctl validate node.yaml says why"
         ) from error
+
+
+def _of_packs(home: str | None, known: Mapping[str, str]) -> Iterator[str]:
+    """Name what packs ask for and the environment has not.
+
+    References that are no ``env/NAME`` are kept elsewhere: a node alone can tell of those.
+    """
+    for pack in _packs(home):
+        requires = pack.get("requires") or {}
+        secrets = [each.removeprefix("env/") for each in requires.get("secrets") or ()]
+        named = [each for each in secrets if "/" not in each]
+        for name in sorted({*named, *(requires.get("variables") or ())}):
+            if not known.get(name):
+                yield f"{name} is not set: the pack {pack['id']} asks for it"
+
+
+def _packs(home: str | None) -> list[Mapping[str, Any]]:
+    """The packs that are set up, of the home's ``main``; without one, of where we stand."""
+    from xyn_reconciler.desired.load import kind_of, load
+
+    place = Home(home_path(home))
+    files: dict[str, bytes] = {}
+    if place.repository.is_dir():
+        from xyn_reconciler.store.git import MAIN, Repository
+
+        repository = Repository.open(place.repository)
+        revision = repository.resolve(MAIN)
+        blobs = {} if revision is None else repository.files(revision)
+        kinds = ("pack", "pack_settings")
+        files = {p: repository.read(blob) for p, blob in blobs.items() if kind_of(p) in kinds}
+    elif Path(_NODE_FILE).is_file():
+        found = sorted(Path("packs").glob("*/*.*"))
+        files = {path.as_posix(): path.read_bytes() for path in found if path.is_file()}
+    loaded = (load(path, "", data) for path, data in files.items() if kind_of(path) == "pack")
+    return [
+        each.document
+        for each in loaded
+        if each.document and _is_set_up(each.path, each.document, files)
+    ]
+
+
+def _is_set_up(path: str, pack: Mapping[str, Any] | None, paths: Iterable[str]) -> bool:
+    """Whether anybody means to use it: one that has settings is until then only there."""
+    folder = f"{path.rpartition('/')[0]}/settings."
+    return pack is None or "settings" not in pack or any(each.startswith(folder) for each in paths)
 
 
 def _node_yaml(home: str | None) -> bytes:

@@ -1,13 +1,20 @@
 """``xynctl run``."""
 
 import argparse
-import json
 import time
 from typing import Any, Final
 
-from xyn_reconciler.cli.client import connect, segment
+from xyn_reconciler.cli.client import Client, connect, segment
 from xyn_reconciler.cli.ids import find_id
-from xyn_reconciler.cli.output import answer, print_list, print_one, remark, table
+from xyn_reconciler.cli.output import (
+    answer,
+    json_text,
+    passed_on,
+    print_list,
+    print_one,
+    remark,
+    table,
+)
 from xyn_reconciler.cli.values import typed
 from xyn_reconciler.model.run import RunStatus
 
@@ -62,7 +69,7 @@ def show(options: argparse.Namespace) -> None:
     run = client.get(f"/runs/{run_id}")
     steps = client.get(f"/runs/{run_id}/steps")["items"]
     if options.output == "json":
-        answer(json.dumps({**run, "steps": steps}, indent=2, ensure_ascii=False))
+        answer(json_text({**run, "steps": steps}))
         return
     print_one(run, name="run_id", form=options.output)
     if options.output == "table":
@@ -101,24 +108,39 @@ def resolve(options: argparse.Namespace) -> None:
 def watch(options: argparse.Namespace) -> int:
     """Follow a run; 0 when it completed, 1 when it failed or was cancelled."""
     client = connect(options)
-    run_id = find_id(client, "runs", "run_id", options.run_id)
+    run = follow(client, find_id(client, "runs", "run_id", options.run_id))
+    print_one(run, name="run_id", form=options.output)
+    return 0 if run["status"] == "completed" else 1
+
+
+def follow(client: Client, run_id: str, *, told: bool = True) -> dict[str, Any]:
+    """Wait for the end of a run, and give it; ``told``: say on standard error what goes on."""
     seen: dict[str, str] = {}
+    said: dict[str, int] = {}
     hinted = False
     while True:
         run = client.get(f"/runs/{run_id}")
         steps = client.get(f"/runs/{run_id}/steps")["items"]
-        for step in steps:
+        for step in steps if told else ():
             if step["status"] != "created" and seen.get(step["key"]) != step["status"]:
                 seen[step["key"]] = step["status"]
                 remark(f"{step['key']}: {step['status']}")
+            if step["status"] == "running":
+                _say(client.get(f"/runs/{run_id}/steps/{step['step_id']}/live")["items"], said)
         if RunStatus(run["status"]).ended:
-            break
+            return dict(run)
         if run["status"] == "waiting" and not hinted:
             _hint(run_id, run, steps)
             hinted = True
         time.sleep(_POLL_SECONDS)
-    print_one(run, name="run_id", form=options.output)
-    return 0 if run["status"] == "completed" else 1
+
+
+def _say(items: list[dict[str, Any]], said: dict[str, int]) -> None:
+    """Pass on what attempts have said since; ``said``: how far each was heard, by its id."""
+    for item in items:
+        heard = max(said.get(item["attempt_id"], 0), item["start"])
+        said[item["attempt_id"]] = item["start"] + len(item["text"])
+        passed_on(item["text"][heard - item["start"] :])
 
 
 def _hint(run_id: str, run: dict[str, Any], steps: list[dict[str, Any]]) -> None:

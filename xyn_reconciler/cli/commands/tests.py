@@ -2,7 +2,6 @@
 
 import argparse
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from xyn_reconciler.action.registry import catalogue, installed_actions
 from xyn_reconciler.cli.client import connect
 from xyn_reconciler.cli.commands.files import count, root_of
 from xyn_reconciler.cli.ids import find_id
-from xyn_reconciler.cli.output import answer, remark
+from xyn_reconciler.cli.output import answer, json_text, remark
 from xyn_reconciler.desired.load import load
 from xyn_reconciler.desired.loaded import Loaded
 from xyn_reconciler.desired.state import DesiredState
@@ -27,7 +26,7 @@ def test(options: argparse.Namespace) -> int:
         found = connect(options).get("/tests", revision=options.revision)["results"]
     failed = [each for each in found if not each["passed"]]
     if options.output == "json":
-        answer(json.dumps(found, indent=2, ensure_ascii=False))
+        answer(json_text(found))
     elif options.output == "name":
         for each in found:
             answer(each["path"])

@@ -1,11 +1,10 @@
 """``xynctl verify``: reads Git alone, of a home or of a mirror, whether a node runs or not."""
 
 import argparse
-import json
 from dataclasses import asdict
 
 from xyn_reconciler.cli.find import home_path
-from xyn_reconciler.cli.output import answer, remark
+from xyn_reconciler.cli.output import answer, json_text, remark
 from xyn_reconciler.model.errors import NotFoundError
 from xyn_reconciler.node.home import Home
 from xyn_reconciler.record import checkpoint
@@ -28,7 +27,7 @@ def verify(options: argparse.Namespace) -> int:
         progress=remark,
     )
     if options.output == "json":
-        answer(json.dumps(asdict(done), indent=2, ensure_ascii=False))
+        answer(json_text(asdict(done)))
     else:
         _tell(done, options.output)
     return 1 if done.findings else 0
