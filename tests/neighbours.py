@@ -12,6 +12,8 @@ from typing import NoReturn
 
 import pytest
 
+from xyn_reconciler.action.confined import unavailable
+
 
 def lacking(reason: str) -> NoReturn:
     """Skip the test for want of something outside Xyn; in CI, fail it."""
@@ -26,3 +28,10 @@ def neighbour(program: str, script: str) -> Path:
     if found is None:
         lacking(f"no {program} here: sh .ci/neighbours/{script}.sh (as root) installs it")
     return Path(found)
+
+
+def confinement() -> None:
+    """Programs of packs can be confined here; else the test is skipped."""
+    why = unavailable()
+    if why is not None:
+        lacking(f"no program can be confined here: {why}")

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -73,7 +74,11 @@ class Node:
                 text=True,
             )
         assert self.process.stdout is not None
+        # A node whose repository is not valid goes on and says nothing.
+        impatient = threading.Timer(START_SECONDS, self.process.kill)
+        impatient.start()
         line = self.process.stdout.readline()
+        impatient.cancel()
         if not line.startswith("ready "):
             self.stop()
             raise AssertionError(f"not ready: {line!r}\n{log.read_text()[-4000:]}\n{self.log()}")
@@ -182,6 +187,14 @@ def wait_for(
         time.sleep(0.05)
 
 
+def answers(url: str) -> bool:
+    """Whether a server says yes at an address."""
+    try:
+        return httpx2.get(url, **PLAIN).is_success
+    except httpx2.HTTPError:
+        return False
+
+
 def git(folder: Path, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
     """Run a real git client, as a user with a name and no other configuration."""
     identity = {
@@ -206,3 +219,16 @@ def git(folder: Path, *arguments: str, check: bool = True) -> "subprocess.Comple
 
 
 XYNCTL = [sys.executable, "-m", "xyn_reconciler.cli"]
+
+EVERYBODY_MAY = """\
+policy_id: 2f1c1f9e-5a0b-4a4e-9a53-2f7e5d9d1a12
+policy_type: governance
+name: everybody may
+status: active
+rules:
+  - rule_id: 7a0e3c52-2b19-4b0f-8d0e-5f6a7b8c9d13
+    priority: 1000
+    match: {action: "*"}
+    effect: allow
+"""
+"""A policy that would allow everything."""

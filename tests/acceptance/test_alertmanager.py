@@ -1,8 +1,5 @@
 """A real Alertmanager posts a real alert, and a blueprint acts on it."""
 
-import subprocess
-import textwrap
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +7,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.neighbours import neighbour
-from tests.running import Node, free_port, git, wait_for
+from tests.alertmanager import alertmanager
+from tests.running import Node, git, wait_for
 
 BLUEPRINT = """\
 id: bp.test.alert
@@ -53,65 +50,28 @@ def alerting_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     ("source", "authorization"),
     [
         ("alertmanager", ""),
-        ("secured", "http_config: {authorization: {credentials: s3cret-of-the-alerts}}"),
+        ("secured", ", http_config: {authorization: {credentials: s3cret-of-the-alerts}}"),
     ],
 )
 def test_a_real_alertmanager_starts_a_run(
     alerting_node: Node, tmp_path: Path, source: str, authorization: str
 ) -> None:
-    program = neighbour("prometheus-alertmanager", "alertmanager")
-    port = free_port()
-    (tmp_path / "alertmanager.yml").write_text(
-        textwrap.dedent(f"""\
-        route: {{receiver: xyn, group_wait: 0s}}
-        receivers:
-          - name: xyn
-            webhook_configs:
-              - url: {alerting_node.url}/hooks/{source}
-                {authorization}
-        """)
-    )
-    with (
-        (tmp_path / "alertmanager.log").open("w") as log,
-        subprocess.Popen(
-            [
-                program,
-                f"--config.file={tmp_path / 'alertmanager.yml'}",
-                f"--storage.path={tmp_path / 'alerts'}",
-                f"--web.listen-address=127.0.0.1:{port}",
-                "--cluster.listen-address=",
-            ],
-            stdout=log,
-            stderr=log,
-        ) as alertmanager,
-    ):
-        try:
-            url = f"http://127.0.0.1:{port}"
-            wait_for(lambda: _answers(f"{url}/-/ready"))
-            labels = {"alertname": "DiskFull", "instance": f"{source}:9100"}
-            posted = httpx2.post(f"{url}/api/v2/alerts", json=[{"labels": labels}], trust_env=False)
-            assert posted.is_success, posted.text
+    webhook = f"{{url: '{alerting_node.url}/hooks/{source}'{authorization}}}"
+    with alertmanager(tmp_path, webhook) as url:
+        labels = {"alertname": "DiskFull", "instance": f"{source}:9100"}
+        posted = httpx2.post(f"{url}/api/v2/alerts", json=[{"labels": labels}], trust_env=False)
+        assert posted.is_success, posted.text
 
-            (run,) = wait_for(
-                lambda: [
-                    r for r in runs(alerting_node) if r["inputs"]["instance"] == labels["instance"]
-                ],
-                lambda: (tmp_path / "alertmanager.log").read_text() + alerting_node.log(),
-            )
-            done = alerting_node.wait_for_run(run["run_id"], "completed", "failed")
-        finally:
-            alertmanager.terminate()
+        (run,) = wait_for(
+            lambda: [
+                r for r in runs(alerting_node) if r["inputs"]["instance"] == labels["instance"]
+            ],
+            lambda: (tmp_path / "alertmanager.log").read_text() + alerting_node.log(),
+        )
+        done = alerting_node.wait_for_run(run["run_id"], "completed", "failed")
 
     assert done["status"] == "completed"
     assert done["outputs"] == {"text": f"{source}:9100 is full"}
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx2.get(url, trust_env=False).is_success
-    except httpx2.HTTPError:
-        time.sleep(0.05)
-        return False
 
 
 def runs(node: Node) -> list[dict[str, Any]]:

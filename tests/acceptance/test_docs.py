@@ -2,8 +2,9 @@
 
 A page's fenced blocks are its test. ``sh`` is typed in the second terminal and succeeds,
 ``sh refused`` fails, ``sh node`` is the first terminal: it stops the node if one runs, and starts
-it with ``make up``. ``text`` is what the block before it printed: its lines in their order,
-others between them, ``…`` for what differs each time.
+it with ``make up``. ``sh third`` is the third terminal, where a command stays and says ``ready``.
+``text`` is what the block before it printed: its lines in their order, others between them, ``…``
+for what differs each time; ``text third`` is what the third terminal shows.
 """
 
 import argparse
@@ -11,43 +12,50 @@ import contextlib
 import os
 import re
 import shlex
+import signal
 import subprocess
 import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 import httpx2
 import pytest
 
-from tests.running import Node, clean_environment, wait_for
+from tests.acceptance.docker_engine import docker_engine
+from tests.neighbours import confinement, neighbour
+from tests.running import Node, clean_environment, free_port, wait_for
+from tests.sshd import neighbour_sshd
 from xyn_reconciler.cli.parser import build_parser
 
 pytestmark = pytest.mark.acceptance
 
 CHECKOUT = Path(__file__).parents[2]
-FIRST, SAFELY = (
-    CHECKOUT / "docs" / "tutorial" / f"{name}.md" for name in ("first-change", "change-it-safely")
+FIRST, SAFELY, NIGHT, OWN_PACK = (
+    CHECKOUT / "docs" / "tutorial" / f"{name}.md"
+    for name in ("first-change", "change-it-safely", "a-night-shift", "your-own-pack")
 )
 PAGES = [
     CHECKOUT / "README.md",
     CHECKOUT / "ARCHITECTURE.md",
     CHECKOUT / "CHANGELOG.md",
-    *sorted((CHECKOUT / "docs").rglob("*.md")),
+    *sorted(set((CHECKOUT / "docs").rglob("*.md")) - set((CHECKOUT / "docs/actions").iterdir())),
 ]
+"""Not ``docs/actions``: those are parts of the pages in ``docs/reference/actions``."""
 
 _FENCE = re.compile(
     r"^(?P<indent> *)```(?P<info>\S[^\n]*)?\n(?P<text>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,
 )
 _PRESS = re.compile(r"^<!-- the test presses: (?P<text>\w+) -->$", re.MULTILINE)
+_PAGE = re.compile(r"<http://127\.0\.0\.1:8080(?P<text>/ui/[^>]*)>")
 _LINK = re.compile(r"\]\((?!https?:)(?P<path>[^)#\s]*)(?:#(?P<anchor>[^)]*))?\)")
 
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block, or with the info ``press`` a button of the page."""
+    """A fenced block; with the info ``press`` a button of the page, with ``look`` a page."""
 
     info: str
     text: str
@@ -60,6 +68,7 @@ def blocks(page: Path) -> list[Block]:
         (m.start(), m["info"] or "", textwrap.dedent(m["text"])) for m in _FENCE.finditer(text)
     ]
     found += [(m.start(), "press", m["text"]) for m in _PRESS.finditer(text)]
+    found += [(m.start(), "look", m["text"]) for m in _PAGE.finditer(text)]
     return [Block(info, said, text.count("\n", 0, at) + 2) for at, info, said in sorted(found)]
 
 
@@ -110,13 +119,49 @@ class Shell:
         return end == "end", self._output.read_text(encoding="utf-8")
 
 
+class Third:
+    """A terminal where one command stays until Ctrl-C, and what it shows."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self.environment = environment
+        self._shown = folder / "third.txt"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def shows(self) -> str:
+        return self._shown.read_text(encoding="utf-8")
+
+    def start(self, text: str, folder: Path) -> None:
+        with self._shown.open("wb") as shown:
+            process = subprocess.Popen(
+                ["bash", "--norc", "-c", f"exec {text}"],
+                cwd=folder,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=shown,
+                stderr=shown,
+            )
+        self._process = process
+        wait_for(lambda: "ready" in self.shows() or process.poll() is not None)
+        assert process.poll() is None, self.shows()
+
+    def stop(self) -> None:
+        """Press Ctrl-C."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGINT)
+            self._process.wait(30)
+            self._process = None
+
+
 @dataclass
 class Reader:
-    """Somebody with two terminals, who takes a moment between two commands."""
+    """Somebody with three terminals, who takes a moment between two commands."""
 
     checkout: Path
     node: Node
     shell: Shell
+    third: Third
+    ports: dict[str, int] = field(default_factory=dict)
+    """Port on the page -> the one that it has here, so that pages are read side by side."""
 
     def follow(self, block: Block, where: str, before: str) -> str:
         """Do what a block says; gives what it printed."""
@@ -132,16 +177,26 @@ class Reader:
                 return printed
             case ["sh", "node"]:
                 return self.first_terminal(block.text, where)
+            case ["sh", "third"]:
+                self.third.start(self.here(block.text).strip(), self.checkout)
             case ["press"]:
                 self.press()
+            case ["look"]:
+                answer = httpx2.get(f"{self.node.url}{block.text}", trust_env=False)
+                assert answer.status_code != 404, f"{where}: there is no such page"
             case ["text"]:
                 assert_printed(self.here(block.text), before, where)
+            case ["text", "third"]:
+                assert_printed(self.here(block.text), self.third.shows(), where)
             case other:
                 pytest.fail(f"{where}: a reader does not know what to do with {other}")
         return before
 
     def here(self, text: str) -> str:
-        return text.replace(":8080", f":{self.node.port}")
+        text = text.replace(":8080", f":{self.node.port}")
+        for shown, port in self.ports.items():
+            text = re.sub(rf"\b{shown}\b", str(port), text)
+        return text
 
     def first_terminal(self, text: str, where: str) -> str:
         *others, last = text.splitlines()
@@ -196,6 +251,7 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
     (checkout / ".venv").mkdir(parents=True)
     xynctl = Path(os.path.realpath(CHECKOUT / ".venv")) / "bin"
     (checkout / ".venv" / "bin").symlink_to(xynctl)
+    (checkout / "docs").symlink_to(CHECKOUT / "docs")
     identity = {
         f"GIT_{who}_{what}": value
         for who in ("AUTHOR", "COMMITTER")
@@ -205,9 +261,11 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
         HOME=str(tmp_path), GIT_CONFIG_NOSYSTEM="1", LC_ALL="C.UTF-8", **identity
     )
     node = Node(checkout / ".xyn")
+    third = Third(tmp_path, environment)
     with Shell(tmp_path, environment) as shell:
         shell.type("cd xyn")
-        yield Reader(checkout, node, shell)
+        yield Reader(checkout, node, shell, third)
+    third.stop()
     with contextlib.suppress(ProcessLookupError):
         node.stop()
 
@@ -227,6 +285,33 @@ def test_the_tutorial_of_a_safe_change_does_what_it_says(reader: Reader) -> None
 
     definition = (reader.checkout.parent / "safe-night/blueprints/night/restart.yaml").read_text()
     assert "[CRIT, WARN]" in definition, "what was promoted is taken back"
+
+
+@pytest.mark.slow
+def test_the_tutorial_of_a_night_shift_does_what_it_says(reader: Reader) -> None:
+    for program, script in (("llmock", "aimock"), ("busybox", "docker"), ("ssh-keyscan", "sshd")):
+        neighbour(program, script)
+    neighbour_sshd()
+    reader.ports = {port: free_port() for port in ("2222", "4010", "5000")}
+    with docker_engine() as engine:
+        chosen = {"DOCKER_HOST": engine.host} if engine.host else {}
+        reader.node.environment = chosen
+        reader.third.environment |= chosen
+        reader.read(NIGHT)
+        reader.third.stop()
+        engine.docker("image", "rm", "--force", "night-shift/busybox")
+
+    (run,) = reader.node.get("/runs", blueprint_id="bp.night.repair")["items"]
+    assert run["outputs"] == {"did": "restart", "helped": True}
+
+
+@pytest.mark.slow
+def test_the_tutorial_of_an_own_pack_does_what_it_says(reader: Reader) -> None:
+    confinement()
+    reader.ports = {"8000": free_port()}
+    reader.read(OWN_PACK)
+
+    assert reader.third.shows().count("beep!") == 2
 
 
 def test_make_up_prints_what_the_readme_shows(node: Node) -> None:

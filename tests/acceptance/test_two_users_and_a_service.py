@@ -16,7 +16,7 @@ import httpx2
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from tests.running import PLAIN, Node, git, wait_for
+from tests.running import EVERYBODY_MAY, PLAIN, Node, git, wait_for
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.slow]
 
@@ -26,17 +26,6 @@ CHROMIUM = Path("/usr/bin/chromium")
 HELLO = "blueprints/demo/hello.yaml"
 RULES = "policies/who-may-do-what.yaml"
 BLUEPRINT = "id: bp.test.{name}\nplan:\n  - {{id: a, kind: transform, set: {{x: 1}}}}\n"
-EVERYBODY = """\
-policy_id: 2f1c1f9e-5a0b-4a4e-9a53-2f7e5d9d1a12
-policy_type: governance
-name: everybody may
-status: active
-rules:
-  - rule_id: 7a0e3c52-2b19-4b0f-8d0e-5f6a7b8c9d13
-    priority: 1000
-    match: {action: "*"}
-    effect: allow
-"""
 
 
 @dataclass
@@ -385,7 +374,7 @@ def test_nothing_goes_around_the_review(crowd: Crowd) -> None:
 Looser = Callable[[Actor], dict[str, str | None]]
 LOOSER: dict[str, Looser] = {
     "trusts-its-author": lambda ada: ada.changed(RULES, "allow_self: false", "allow_self: true"),
-    "allows-everything": lambda _: {"policies/z.yaml": EVERYBODY},
+    "allows-everything": lambda _: {"policies/z.yaml": EVERYBODY_MAY},
     "is-gone": lambda ada: ada.changed(RULES, "status: active", "status: draft"),
     "makes-ada-owner": lambda ada: ada.changed(
         "principals.yaml", "ada, kind: person, roles: [Operator]",
@@ -442,7 +431,7 @@ def test_a_service_and_an_agent_decide_nothing_through_any_door(crowd: Crowd, wh
     node, machine = crowd.node, getattr(crowd, who)
     promoted = crowd.agreed(f"base-{who}")
     name = f"by-{who}"
-    machine.draft(name, {"policies/z.yaml": EVERYBODY})
+    machine.draft(name, {"policies/z.yaml": EVERYBODY_MAY})
     crowd.ada.draft(f"for-{who}")
     crowd.grace.xynctl("review", "approve", f"for-{who}")
     before = crowd.main()
@@ -451,7 +440,7 @@ def test_a_service_and_an_agent_decide_nothing_through_any_door(crowd: Crowd, wh
 
     # git
     machine.begin()
-    machine.commit({"policies/z.yaml": EVERYBODY}, "Rule")
+    machine.commit({"policies/z.yaml": EVERYBODY_MAY}, "Rule")
     assert "for people" in machine.push("main").stderr
     # the command
     for verb in (

@@ -13,7 +13,7 @@ WORKER = """
 import xyn_reconciler.node.worker_process
 from xyn_reconciler.action.registry import catalogue, installed_actions
 from xyn_reconciler.node.agents import agent_task
-catalogue({**installed_actions(), "agent_task": agent_task()})
+catalogue({**installed_actions(), "agent_task": agent_task(None, str, None)})
 """
 
 
@@ -31,6 +31,21 @@ def test_no_process_loads_an_sdk_at_its_start(script: str) -> None:
     assert SDKS.isdisjoint(loaded(script))
 
 
+def test_a_worker_that_waits_has_no_reader_validator_repository_or_mapper() -> None:
+    heavy = {"dulwich", "httpx2", "jsonschema", "pyrage", "ruamel.yaml", "sqlalchemy.orm", "yaml"}
+
+    assert heavy.isdisjoint(loaded(WORKER))
+
+
+def test_what_exists_is_known_without_a_database() -> None:
+    script = (
+        "from xyn_reconciler.action.registry import catalogue, installed_actions\n"
+        "catalogue(installed_actions())"
+    )
+
+    assert {"psycopg", "sqlalchemy"}.isdisjoint(loaded(script))
+
+
 def test_the_first_question_to_a_provider_loads_its_sdk_and_no_other() -> None:
     script = (
         "import time, uuid\n"
@@ -41,7 +56,7 @@ def test_the_first_question_to_a_provider_loads_its_sdk_and_no_other() -> None:
         "    correlation_id='c', deadline=time.monotonic() + 30, cancelled=lambda: False,\n"
         "    log=print, secret=lambda _: 'key', providers=where)\n"
         "question = {'provider': 'openai', 'model': 'm', 'prompt': 'p'}\n"
-        "try: agent_task().run(question, context)\n"
+        "try: agent_task(None, str, None).run(question, context)\n"
         "except Exception as error: assert error.failure_code == 'connection', error"
     )
 
