@@ -22,8 +22,8 @@ from xyn_reconciler.review.direct import change_main
 from xyn_reconciler.service.context import Context
 from xyn_reconciler.service.reviews import desk
 from xyn_reconciler.store import desired
+from xyn_reconciler.store.age_secrets import KIND
 from xyn_reconciler.store.desired import Document
-from xyn_reconciler.store.node_secrets import KIND
 
 MOST: Final = 1000
 """Files in one change."""

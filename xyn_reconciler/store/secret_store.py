@@ -1,16 +1,14 @@
-"""Where secrets are (seed 26.3): one protocol, and the stores of this node.
+"""Where secrets are (seed 26.3): one protocol, and the variables of a process.
 
-References are paths; what begins with ``env/`` is a variable of the process, all else a
-file below ``secrets/`` on ``main``. Another store (HashiCorp Vault, AWS Secrets Manager)
-is another class with these four methods.
+References are paths; what begins with ``env/`` is a variable, all else an age file below
+``secrets/`` on ``main`` (:mod:`.age_secrets`). Another store (HashiCorp Vault, AWS Secrets
+Manager) is another class with these four methods, and a line in :mod:`.node_secrets`.
 """
 
-import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final, Protocol
 
 from xyn_reconciler.model.errors import InvalidError
-from xyn_reconciler.store.age_files import open_sealed, seal
 
 ENV: Final = "env/"
 
@@ -19,7 +17,10 @@ class SecretStore(Protocol):
     """Keeps values by path."""
 
     def put_secret(self, path: str, value: str) -> None:
-        """Keep a value, in the place of the one before."""
+        """Keep a value, in the place of the one before.
+
+        ``InvalidError`` says how it is done where this process may not.
+        """
         ...
 
     def get_secret(self, path: str) -> str | None:
@@ -31,7 +32,7 @@ class SecretStore(Protocol):
         ...
 
     def delete_secret(self, path: str) -> None:
-        """Take a value away; harmless where there is none."""
+        """Take a value away; harmless where there is none. Refused as a put is."""
         ...
 
 
@@ -53,48 +54,3 @@ class EnvSecrets:
 
     def delete_secret(self, path: str) -> None:
         raise InvalidError(f"{path} is a variable: unset it where the node is started")
-
-
-class SecretFiles(Protocol):
-    """Where age files are: the active documents, a checkout, the API of a node."""
-
-    def read(self, path: str) -> str | None:
-        """Give the armored text of a secret's file."""
-        ...
-
-    def paths(self) -> list[str]: ...
-
-    def write(self, changes: Mapping[str, str | None]) -> None:
-        """Put files, and take out those of None, all in one."""
-        ...
-
-
-class AgeSecrets:
-    """Age files, encrypted to ``recipients`` and opened with ``keys``."""
-
-    def __init__(
-        self,
-        files: SecretFiles,
-        *,
-        keys: Callable[[], list[str]],
-        recipients: Callable[[], list[str]],
-        clock: Callable[[], dt.datetime],
-    ) -> None:
-        self._files = files
-        self._keys = keys
-        self._recipients = recipients
-        self._clock = clock
-
-    def put_secret(self, path: str, value: str) -> None:
-        self._files.write({path: seal(path, value, self._recipients(), self._clock())})
-
-    def get_secret(self, path: str) -> str | None:
-        """Raises ``SecretUnreadableError`` and ``SecretPathError``."""
-        ciphertext = self._files.read(path)
-        return None if ciphertext is None else open_sealed(path, ciphertext, self._keys()).value
-
-    def list_secrets(self, prefix: str = "") -> list[str]:
-        return sorted(path for path in self._files.paths() if path.startswith(prefix))
-
-    def delete_secret(self, path: str) -> None:
-        self._files.write({path: None})
