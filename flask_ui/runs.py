@@ -248,9 +248,12 @@ def step_part(run_id: uuid.UUID, step: str) -> flask.Response:
 
 
 def _step(run_id: uuid.UUID, step: str) -> dict[str, Any]:
+    found = service.get_step(context(), run_id, step)
+    used = service.list_footprints(context(), run_id)
     return {
         "run": service.get_run(context(), run_id),
-        "step": service.get_step(context(), run_id, step),
+        "step": found,
+        "used": [each for each in used if each.key == found.key],
         "said": live.live_texts(context(), run_id, step),
     }
 

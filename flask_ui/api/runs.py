@@ -12,6 +12,7 @@ from flask_ui.api.table import Answer, Operation, PageQuery, json_body
 from flask_ui.security import actor
 from flask_ui.state import context
 from xyn_reconciler.model.dto import (
+    FootprintDto,
     GateDecisionRequest,
     GateDto,
     LiveTextDto,
@@ -98,6 +99,10 @@ def get_step(run_id: uuid.UUID, step: str) -> Answer:
 
 def live_texts(run_id: uuid.UUID, step: str) -> Answer:
     return Page[LiveTextDto](items=live.live_texts(context(), run_id, step))
+
+
+def list_footprints(run_id: uuid.UUID) -> Answer:
+    return Page[FootprintDto](items=runs.list_footprints(context(), run_id))
 
 
 def list_gates(query: GateQuery) -> Answer:
@@ -216,6 +221,14 @@ OPERATIONS: Final = (
         tag="runs",
         view=live_texts,
         answers={200: Page[LiveTextDto]},
+    ),
+    Operation(
+        method="GET",
+        path="/runs/{run_id}/footprints",
+        summary="List what a run used up: tokens, costs, requests, milliseconds, step by step.",
+        tag="runs",
+        view=list_footprints,
+        answers={200: Page[FootprintDto]},
     ),
     Operation(
         method="GET",

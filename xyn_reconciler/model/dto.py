@@ -129,6 +129,19 @@ class StepDto(_Dto):
     error: dict[str, Any] | None = None
 
 
+class FootprintDto(_Dto):
+    """How much of one thing a step used up (seed 5.3); ``key`` is empty for the run's own."""
+
+    key: str
+    metric: str
+    quantity: float
+    unit: str
+    source_kind: str
+    source_ref: str
+    dims: dict[str, Any] | None = None
+    occurred_at: Timestamp
+
+
 class LiveTextDto(_Dto):
     """What one attempt of a step said last; ``start`` characters came before ``text``."""
 

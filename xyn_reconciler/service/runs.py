@@ -2,10 +2,11 @@
 
 import datetime as dt
 import uuid
+from dataclasses import asdict
 from typing import Any, Final, Literal
 
 from xyn_reconciler.desired.load import load
-from xyn_reconciler.model.dto import Page, RunCreateRequest, RunDto, StepDto
+from xyn_reconciler.model.dto import FootprintDto, Page, RunCreateRequest, RunDto, StepDto
 from xyn_reconciler.model.errors import ConflictError, NotFoundError, ProblemsError
 from xyn_reconciler.model.ids import new_id
 from xyn_reconciler.model.principal import Principal
@@ -15,7 +16,7 @@ from xyn_reconciler.run.rerun import kept
 from xyn_reconciler.service.context import Context
 from xyn_reconciler.service.cursor import page
 from xyn_reconciler.service.policy import permission_to_start
-from xyn_reconciler.store import audit, desired, dispatch, notice, outbox, runs
+from xyn_reconciler.store import audit, desired, dispatch, footprints, notice, outbox, runs
 from xyn_reconciler.store.database import Connection
 from xyn_reconciler.store.git import MAIN, Repository
 from xyn_reconciler.store.runs import NewRun
@@ -241,6 +242,13 @@ def list_steps(context: Context, run_id: uuid.UUID) -> list[StepDto]:
 def get_step(context: Context, run_id: uuid.UUID, step: str) -> StepDto:
     """One step, by its id or by its key in the plan."""
     return find_step(list_steps(context, run_id), run_id, step)
+
+
+def list_footprints(context: Context, run_id: uuid.UUID) -> list[FootprintDto]:
+    """What a run used up, step by step; a step's is there once it has ended."""
+    with context.database.read() as connection:
+        known_run(connection, run_id)
+        return [FootprintDto(**asdict(used)) for used in footprints.of_run(connection, run_id)]
 
 
 def known_run(connection: Connection, run_id: uuid.UUID) -> RunDto:

@@ -1,4 +1,4 @@
-"""The months of the table ``footprints``: a partition each, made before its first row comes.
+"""What runs used up, and the months that it is kept by: a partition each, made beforehand.
 
 A month of footprints is dropped as a whole, and an old one costs a new one nothing.
 ``records`` makes the months that a rebuild needs, the maintenance those to come.
@@ -7,11 +7,16 @@ The trap: rows that came before their month had a partition lie in the default o
 and Postgres refuses a partition whose rows the default holds. They are moved over.
 """
 
-from collections.abc import Iterable
+import datetime as dt
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from xyn_reconciler.store.database import Connection, lock_in_transaction
+from xyn_reconciler.store.tables import FootprintRow
 
 _LOCK = "xyn.footprints"
 
@@ -19,6 +24,41 @@ _THERE = text(
     "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
     " WHERE n.nspname = 'partitions'"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """One measure of a step, or of the run itself (seed 5.3)."""
+
+    key: str
+    """The step's; empty for what is the run's own."""
+    metric: str
+    source_kind: str
+    source_ref: str
+    quantity: float
+    unit: str
+    dims: Mapping[str, Any] | None
+    occurred_at: dt.datetime
+
+
+def of_run(connection: Connection, run_id: uuid.UUID) -> list[Used]:
+    """Give all that a run used up, step by step."""
+    columns = (
+        FootprintRow.key,
+        FootprintRow.metric,
+        FootprintRow.source_kind,
+        FootprintRow.source_ref,
+        FootprintRow.quantity,
+        FootprintRow.unit,
+        FootprintRow.dims,
+        FootprintRow.occurred_at,
+    )
+    wanted = (
+        select(*columns)
+        .where(FootprintRow.run_id == run_id)
+        .order_by(FootprintRow.key, FootprintRow.source_ref, FootprintRow.metric)
+    )
+    return [Used(**row) for row in connection.execute(wanted).mappings()]
 
 
 def ensure_months(connection: Connection, months: Iterable[str]) -> None:
