@@ -43,22 +43,6 @@ _NUMBER = r"(0|[1-9][0-9]{0,8})"
 VERSION: Final = rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}(?:-([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?"
 _BOUND: Final = re.compile(r"(>=|<=|==|<|>|~=) ?([0-9]{1,9}(?:\.[0-9]{1,9}){0,2})", re.ASCII)
 
-Version = tuple[int, int, int, bool, tuple[tuple[bool, int, str], ...]]
-"""A semantic version in its order: one with a ``-`` stands before the same without."""
-
-
-def version_order(version: str) -> Version:
-    """Give what semantic versions are ordered by; raises ``ValueError`` where it is none."""
-    found = re.fullmatch(VERSION, version, re.ASCII)
-    if found is None:
-        raise ValueError(version)
-    before = [
-        (not part.isdigit(), int(part[:9]) if part.isdigit() else 0, part)
-        for part in (found[4] or "").split(".")
-        if part
-    ]
-    return int(found[1]), int(found[2]), int(found[3]), found[4] is None, tuple(before)
-
 
 def fits_core(bounds: str, version: str) -> bool:
     """Whether a version of Xyn, ``0.1.0``, lies within ``>=0.1, <1``; True where unreadable."""

@@ -78,11 +78,6 @@ class TreeEntry:
         except UnicodeDecodeError:
             return None
 
-    @property
-    def is_directory(self) -> bool:
-        """Whether this is a tree."""
-        return stat.S_ISDIR(self.mode)
-
 
 @dataclass(frozen=True, slots=True)
 class Directory:

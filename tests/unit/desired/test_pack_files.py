@@ -22,7 +22,7 @@ from xyn_reconciler.desired.packs import (
 )
 from xyn_reconciler.desired.state import DesiredState
 from xyn_reconciler.desired.validate import Findings, check, not_runnable, validate_paths
-from xyn_reconciler.model.pack import fits_core, version_order
+from xyn_reconciler.model.pack import fits_core
 
 CATALOGUE = catalogue(installed_actions())
 
@@ -480,12 +480,6 @@ def test_a_policy_in_a_pack_is_asked_for_as_a_policy() -> None:
 )
 def test_a_range_of_versions_holds_what_it_says(bounds: str, version: str, fits: bool) -> None:
     assert fits_core(bounds, version) is fits
-
-
-def test_semantic_versions_have_their_order() -> None:
-    ordered = ["0.9.0", "0.10.0", "1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-rc.2", "1.0.0-rc.10"]
-
-    assert sorted([*ordered, "1.0.0"], key=version_order) == [*ordered, "1.0.0"]
 
 
 # ── hostile files ────────────────────────────────────────────────────────────────────────────────

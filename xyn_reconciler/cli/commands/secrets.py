@@ -59,9 +59,13 @@ def list_secrets(options: argparse.Namespace) -> None:
         form=options.output,
         empty="there are no secrets, and nothing names one: xynctl secret set PATH",
     )
+    if options.output != "table":
+        return
     for row in rows:
-        if row["reason"] and options.output == "table":
+        if row["reason"] and row["there"]:
             remark(row["reason"])
+    if not all(row["there"] for row in rows):
+        remark("what is missing: xynctl secret set PATH; env/NAME is set where the node runs")
 
 
 def who_uses(options: argparse.Namespace) -> None:
