@@ -13,6 +13,7 @@ from typing import Final
 from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Request
 
+from xyn_reconciler.model.correlation import bind
 from xyn_reconciler.model.ids import new_id
 from xyn_reconciler.model.redaction import Redactor
 
@@ -24,13 +25,18 @@ _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a
 
 
 class Begun:
-    """A request that has its name: it is answered with it, and one line says how it ended."""
+    """A request that has its name: it is answered with it, and so is what is logged meanwhile.
+
+    One line says how it ended.
+    """
 
     def __init__(self, request: Request, redactor: Redactor) -> None:
         self._began = time.perf_counter()
         self._request = request
         # It goes into rows, logs and records like any other word that a stranger sends.
         self.id = redactor.text(correlation_id(request.headers))
+        # Until the next request of this thread: a body that streams is still under way at the end.
+        bind(correlation_id=self.id)
 
     @property
     def headers(self) -> list[tuple[str, str]]:
@@ -48,7 +54,6 @@ class Begun:
             request.path,
             status,
             extra={
-                "correlation_id": self.id,
                 "method": request.method,
                 "path": request.path,
                 "status": status,

@@ -5,17 +5,22 @@ own: it starts in a second). With ``DATABASE_URL`` set, databases are made on
 that server instead. A migrated template is copied for each test that asks.
 """
 
+import io
+import json
+import logging
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, LiteralString
+from typing import TYPE_CHECKING, Any, LiteralString
 
 import psycopg
 import pytest
 from psycopg import sql
 from sqlalchemy import make_url
 
+from xyn_reconciler.model.redaction import Redactor
+from xyn_reconciler.node.log import JsonFormatter
 from xyn_reconciler.store.database import Connection, Database
 from xyn_reconciler.store.embedded_postgres import EmbeddedPostgres
 from xyn_reconciler.store.migrate import migrate
@@ -97,6 +102,21 @@ def repository(tmp_path: Path) -> "Repository":
     from xyn_reconciler.store.git import Repository  # noqa: PLC0415 - most tests need no Git
 
     return Repository.create(tmp_path / "state.git")
+
+
+@pytest.fixture
+def logged() -> Iterator[Callable[[], list[dict[str, Any]]]]:
+    """Gives what was written to the log since the test began, a JSON object a line."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JsonFormatter("test", Redactor()))
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+    root.setLevel(level)
+    root.removeHandler(handler)
 
 
 def _url(server_url: str, name: str) -> str:

@@ -39,7 +39,7 @@ class TestQuery(Query):
 def backtest_draft(draft: str) -> Answer:
     request = requests.json_model(BacktestRequest, optional=True)
     if flask.request.accept_mimetypes.best == LINES:
-        told = _told(context(), actor(), draft, request)
+        told = _told(context(), actor(), draft, request, flask.g.correlation_id)
         return flask.Response(told, mimetype=LINES)
     return backtest.backtest(context(), actor(), draft, request)
 
@@ -53,7 +53,11 @@ def make_test_of_run(run_id: uuid.UUID) -> Answer:
 
 
 def _told(
-    opened: Context, acting: Principal, draft: str, request: BacktestRequest
+    opened: Context,
+    acting: Principal,
+    draft: str,
+    request: BacktestRequest,
+    correlation_id: str,
 ) -> Iterator[str]:
     """Work in a thread of its own, and say what comes of it line by line."""
     said: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
@@ -74,7 +78,8 @@ def _told(
             body = {"code": error.code, "message": error.message, "details": error.details}
             said.put({"error": body, "status": error.http_status})
         except Exception:
-            logger.exception("a backtest of %s broke", draft)
+            ids = {"correlation_id": correlation_id}
+            logger.exception("a backtest of %s broke", draft, extra=ids)
             body = {"code": "internal_error", "message": "the node's log says why", "details": {}}
             said.put({"error": body, "status": 500})
         finally:

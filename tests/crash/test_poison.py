@@ -7,6 +7,7 @@ index that this program did not check, or a compiler that fails for one blueprin
 import datetime as dt
 import json
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +174,7 @@ def test_a_schedule_that_cannot_start_its_run_holds_up_no_other(world: World) ->
 
 
 def test_a_debounced_event_whose_run_cannot_be_compiled_is_set_aside_and_said(
-    world: World,
+    world: World, logged: Callable[[], list[dict[str, Any]]]
 ) -> None:
     quiet = FILES["blueprints/disk.yaml"].replace(
         "  - event_type: checkmk.alert\n",
@@ -193,3 +194,5 @@ def test_a_debounced_event_whose_run_cannot_be_compiled_is_set_aside_and_said(
 
     assert suppressed(world, event.event_id) == [("bp.disk", "invalid")]
     assert world.ask("SELECT count(*) FROM debounced") == [(0,)]
+    (line,) = [line for line in logged() if "cannot be compiled" in line["message"]]
+    assert line["correlation_id"] == event.correlation_id

@@ -1,37 +1,22 @@
 """JSON logs on standard output, with correlation, run and step ids (seed 32).
 
-``correlate(run_id=...)`` binds ids for everything logged inside it, in this
-thread and what it awaits. Every line passes the redactor.
+The ids are those that :mod:`..model.correlation` has bound where a line is
+written. Every line passes the redactor.
 """
 
-import contextlib
-import contextvars
 import json
 import logging
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
+from xyn_reconciler.model.correlation import bound
 from xyn_reconciler.model.event import isoformat
 from xyn_reconciler.model.redaction import Redactor
 
 # Made once: json.dumps makes one a call for anything but its defaults.
 _LINE: Final = json.JSONEncoder(default=str)
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
-_bound: contextvars.ContextVar[dict[str, str] | None] = contextvars.ContextVar(
-    "bound", default=None
-)
-
-
-@contextlib.contextmanager
-def correlate(**ids: str) -> Iterator[None]:
-    """Add ids to every line logged inside."""
-    token = _bound.set({**(_bound.get() or {}), **ids})
-    try:
-        yield
-    finally:
-        _bound.reset(token)
 
 
 class JsonFormatter(logging.Formatter):
@@ -49,7 +34,7 @@ class JsonFormatter(logging.Formatter):
             "process": self._process,
             "logger": record.name,
             "message": record.getMessage(),
-            **(_bound.get() or {}),
+            **bound(),
             **{key: value for key, value in vars(record).items() if key not in _STANDARD},
         }
         if record.exc_info:

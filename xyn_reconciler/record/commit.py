@@ -186,7 +186,9 @@ class Committer:
                     half = len(part) // 2
                     parts += [part[half:], part[:half]]
                     continue
-                _log.exception("the record of %s %s is set aside", part[0].kind, part[0].subject)
+                kind, subject = part[0].kind, part[0].subject
+                ids = {"run_id": subject} if kind == "run" else None
+                _log.exception("the record of %s %s is set aside", kind, subject, extra=ids)
                 with self._database.begin() as connection:
                     # The kind of fault alone: its text may hold what redaction has not seen.
                     outbox.set_aside(connection, part[0], type(error).__name__)

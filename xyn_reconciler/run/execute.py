@@ -19,6 +19,7 @@ from xyn_reconciler.desired.expression import ExpressionError
 from xyn_reconciler.desired.values import size
 from xyn_reconciler.model.artifact import Artifact
 from xyn_reconciler.model.capability import Footprint, OpenArtifact
+from xyn_reconciler.model.correlation import correlate
 from xyn_reconciler.model.errors import StepError, TemporaryError, UnavailableError, XynError
 from xyn_reconciler.model.ids import new_id
 from xyn_reconciler.model.run import PlanNode
@@ -141,7 +142,10 @@ def execute(task: Task, action: Action, around: Surroundings) -> Outcome:
         artifact_max=limits.artifact_max(around.node),
         footprint=used.append,
     )
-    outputs, failure = _run(task, action, context)
+    with correlate(
+        correlation_id=context.correlation_id, run_id=context.run_id, step_id=context.step_id
+    ):
+        outputs, failure = _run(task, action, context)
     voice.end()
     hidden = action.spec.redact
     if hidden:

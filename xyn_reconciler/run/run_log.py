@@ -65,7 +65,8 @@ class RunLog:
             return artifacts.put(content, limit=2 * limits.MAX_LOG, durable=False)
         except (OSError, UnavailableError) as error:
             # A full disk, or a bucket that is away, must not keep runs from ending.
-            logger.warning("the log of run %s is lost: %s", self.run_id, error)
+            ids = {"correlation_id": self._correlation_id, "run_id": self.run_id}
+            logger.warning("the log of run %s is lost: %s", self.run_id, error, extra=ids)
             return None
 
     def _kept_before(self, artifacts: ArtifactStore) -> bytes:

@@ -193,7 +193,8 @@ class Shift:
             self._one_by_one(this, error)
             return
         for held in this.lost:
-            logger.info("run %s is another worker's now", held.run_id)
+            ids = {"correlation_id": held.journal.claimed.correlation_id, "run_id": held.run_id}
+            logger.info("run %s is another worker's now", held.run_id, extra=ids)
             self._let_go(held)
         crash_point("step.result" if this.due else "run.taken_up")
         self._after(this.part)
@@ -403,11 +404,13 @@ class Shift:
             for part in parts:
                 self._commit(part)
             return
-        for held in this.due:
-            self._let_go(held)
         run_id = this.due[0].run_id if this.due else this.asked[0]
+        ids: dict[str, object] = {"run_id": run_id}
+        for held in this.due:
+            ids["correlation_id"] = held.journal.claimed.correlation_id
+            self._let_go(held)
         # Tried again it would only come again, so the run is set aside.
-        logger.error("run %s broke the worker", run_id, exc_info=error)
+        logger.error("run %s broke the worker", run_id, exc_info=error, extra=ids)
         self._break_off(run_id, error)
 
     def _break_off(self, run_id: uuid.UUID, error: Exception) -> None:

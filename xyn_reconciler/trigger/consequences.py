@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from xyn_reconciler.model.audit import AuditEntry
+from xyn_reconciler.model.correlation import correlate
 from xyn_reconciler.model.errors import XynError
 from xyn_reconciler.model.event import Event
 from xyn_reconciler.model.internal_events import (
@@ -103,7 +104,11 @@ class Following:
 
     def _wave(self, wave: Sequence[tuple[Event, uuid.UUID]]) -> list[tuple[Event, uuid.UUID]]:
         """Take one step; give the events that it told and that somebody waits for."""
-        candidates = [each for event, root in wave for each in self._candidates(event, root)]
+        candidates = list[_Candidate]()
+        for event, root in wave:
+            # One transaction takes in the events of several requests.
+            with correlate(correlation_id=event.correlation_id):
+                candidates += self._candidates(event, root)
         started = self._admitted(candidates)
         following = []
         for event, root in wave:

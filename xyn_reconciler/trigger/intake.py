@@ -24,6 +24,7 @@ from typing import Any, Final, Protocol
 from xyn_reconciler.model import ids
 from xyn_reconciler.model.capability import CompileRun
 from xyn_reconciler.model.condition import Condition
+from xyn_reconciler.model.correlation import correlate
 from xyn_reconciler.model.errors import (
     ConflictError,
     DeniedError,
@@ -350,7 +351,8 @@ class Intake:
         try:
             run = self._run_for(now)(view, key[0], event) if wanted else None
         except Exception as error:  # noqa: BLE001 - one that cannot start must not stop the clock
-            reason = why_not_compiled(key[0], error)
+            with correlate(correlation_id=event.correlation_id):
+                reason = why_not_compiled(key[0], error)
             _suppress_paused(connection, key, event, "invalid", reason, now)
             self._tell_faults(connection, [reason], now)
             return None

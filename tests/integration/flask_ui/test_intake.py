@@ -1,6 +1,7 @@
 """The door in front of Flask answers as Flask does."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import flask
@@ -63,16 +64,38 @@ def test_with_and_without_the_door_the_answer_is_the_same(
 def test_an_error_of_our_own_is_answered_and_not_shown(
     client: FlaskClient, web: Web, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
-    def fail(*_: object) -> None:
-        raise RuntimeError("open-sesame")
-
-    monkeypatch.setattr(web.context.intake, "take_in_together", fail)
+    monkeypatch.setattr(web.context.intake, "take_in_together", _fail)
 
     answer = client.post(path, json=EVENT)
 
     assert answer.status_code == 500
     assert answer.get_json()["error"]["code"] == "internal_error"
     assert b"open-sesame" not in answer.data
+
+
+@pytest.mark.parametrize("door", ["client", "undoored"])
+def test_what_is_logged_of_a_request_carries_its_correlation_id(
+    request: pytest.FixtureRequest,
+    web: Web,
+    logged: Callable[[], list[dict[str, Any]]],
+    monkeypatch: pytest.MonkeyPatch,
+    door: str,
+) -> None:
+    client: FlaskClient = request.getfixturevalue(door)
+    monkeypatch.setattr(web.context.intake, "take_in_together", _fail)
+
+    for name in ("first", "second"):
+        client.post("/hooks/plain", json={}, headers={"X-Correlation-Id": name})
+
+    assert [(line["message"], line["correlation_id"]) for line in logged()] == [
+        (message, name)
+        for name in ("first", "second")
+        for message in ("a request failed unexpectedly", "POST /hooks/plain 500")
+    ]
+
+
+def _fail(*_: object) -> None:
+    raise RuntimeError("open-sesame")
 
 
 def _lasting(body: bytes) -> dict[str, Any]:

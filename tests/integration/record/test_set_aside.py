@@ -1,7 +1,8 @@
 """A record that cannot be written stands aside, and those behind it are written."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
@@ -65,6 +66,25 @@ def test_what_cannot_be_recorded_is_set_aside_after_three_tries_and_said(
     assert world.ask("SELECT subject FROM outbox") == [(events[3].event_id,)]
     recorded = world.ask("SELECT event_id FROM events WHERE record_commit IS NOT NULL")
     assert {event.event_id for event in events} - {row[0] for row in recorded} == poison.subjects
+
+
+def test_what_is_logged_of_a_run_without_a_record_names_the_run(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    logged: Callable[[], list[dict[str, Any]]],
+) -> None:
+    def fail(_: object, ids: Sequence[uuid.UUID]) -> list[Line]:
+        if ids:
+            raise ValueError("unreadable")
+        return []
+
+    run_id = world.happen()
+    monkeypatch.setattr(records, "read_runs", fail)
+
+    world.committer.drain()
+
+    named = {line["run_id"] for line in logged() if "is set aside" in line["message"]}
+    assert named == {str(run_id)}
 
 
 def test_what_was_set_aside_is_recorded_when_a_committer_starts_that_can(

@@ -66,12 +66,11 @@ class Bench:
         event_store.insert_events(connection, events, now=self.now(), revision="r1")
 
     def worker(self, name: str = "w1", **options: Any) -> Worker:  # noqa: ANN401 - arguments of Worker
-        options = {"may_use_secret": lambda *_: None, **options}
+        options = {"may_use_secret": lambda *_: None, "emit": self.emit, **options}
         worker = Worker(
             database=self.database,
             actions=self.actions,
             artifacts=self.artifacts,
-            emit=self.emit,
             redactor=Redactor([SECRET]),
             secret=lambda _: None,
             name=name,

@@ -1,6 +1,7 @@
 import json
 import threading
 import uuid
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from sqlalchemy.event import listen
 
 from tests.trigger_world import DISK, NOW, World, event, on
+from xyn_reconciler.model.correlation import correlate
 from xyn_reconciler.model.errors import NotFoundError
 from xyn_reconciler.model.event import Event
 from xyn_reconciler.model.internal_events import GitPushed, RunCompleted, internal_event
@@ -332,6 +334,20 @@ def test_a_chain_of_too_many_runs_ends_with_a_reason(world: World) -> None:
     assert over.run_ids == []
     assert "a loop" in over.held[0]
     assert world.ask("SELECT max(hops) FROM runs") == [(MAX_HOPS,)]
+
+
+def test_what_is_logged_of_an_event_carries_its_own_correlation_id(
+    world: World, logged: Callable[[], list[dict[str, Any]]]
+) -> None:
+    world.activate(DISK)
+
+    with correlate(correlation_id="whoever-takes-it-in"):
+        world.take_in(*[event(hops=MAX_HOPS, correlation_id=name) for name in ("c1", "c2")])
+
+    assert [line["correlation_id"] for line in logged() if "a loop" in line["message"]] == [
+        "c1",
+        "c2",
+    ]
 
 
 def test_a_run_is_started_by_hand(world: World) -> None:
