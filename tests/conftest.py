@@ -9,6 +9,7 @@ import io
 import json
 import logging
 import os
+import signal
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +28,10 @@ from xyn_reconciler.store.migrate import migrate
 
 if TYPE_CHECKING:
     from xyn_reconciler.store.git import Repository
+
+
+# Started in the background of a shell, it would hand on to every child that Ctrl-C means nothing.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -33,7 +33,7 @@ def main() -> None:
             artifacts=engine.artifacts,
             emit=engine.intake.emit,
             redactor=engine.redactor,
-            secret=engine.secret,
+            secret=lambda reference: patiently(lambda: engine.secret(reference)),
             may_use_secret=_may_use_secret(engine),
             launch=engine.intake.start_run,
             name=f"{socket.gethostname()}:{os.getpid()}:{utc_now().timestamp():.6f}",
