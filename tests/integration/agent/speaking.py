@@ -34,8 +34,12 @@ def speaking(*replies: Sequence[bytes]) -> Iterator[Speaking]:
     """Run one; a reply is the pieces that it sends before it closes."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         found = Speaking(f"http://127.0.0.1:{server.getsockname()[1]}")
-        threading.Thread(target=_serve, args=(server, found, replies), daemon=True).start()
+        serving = threading.Thread(target=_serve, args=(server, found, replies), daemon=True)
+        serving.start()
         yield found
+        # Closing alone wakes nobody: it would go on taking what comes to this port.
+        server.shutdown(socket.SHUT_RDWR)
+        serving.join(10)
 
 
 def _serve(server: socket.socket, found: Speaking, replies: Sequence[Sequence[bytes]]) -> None:
@@ -63,8 +67,9 @@ def _answer(connection: socket.socket, found: Speaking, reply: Sequence[bytes]) 
     found.asked.append(json.loads(body))
     for piece in reply:
         if piece == STALL:
-            while connection.recv(65536):
-                continue
+            with contextlib.suppress(OSError):  # the other side may leave in anger
+                while connection.recv(65536):
+                    continue
             found.left.set()
             return
         connection.sendall(piece)

@@ -1,3 +1,4 @@
+import contextlib
 import os
 import shutil
 import signal
@@ -103,6 +104,16 @@ def socket_of(server: EmbeddedPostgres) -> Path:
     return Path(host) / ".s.PGSQL.5432"
 
 
+def watcher_in(home: Path) -> psutil.Process:
+    found = []
+    for process in descendants_in(home):
+        with contextlib.suppress(psutil.NoSuchProcess):  # a backend comes and goes
+            if process.name() != "postgres":
+                found.append(process)
+    (watcher,) = found
+    return watcher
+
+
 def mode(path: Path) -> int:
     return path.stat().st_mode & 0o777
 
@@ -118,7 +129,7 @@ def test_a_second_start_finds_what_the_first_one_kept(server: EmbeddedPostgres) 
 
 def test_starting_what_runs_gives_the_same_url(server: EmbeddedPostgres) -> None:
     url = server.start()
-    (watcher,) = [p for p in descendants_in(server.data_dir) if p.name() != "postgres"]
+    watcher = watcher_in(server.data_dir)
 
     assert server.start() == url == server.url
     assert watcher in descendants_in(server.data_dir)
@@ -129,7 +140,7 @@ def test_it_is_reached_by_its_user_over_the_socket_and_by_the_password_alone(
 ) -> None:
     url = make_url(server.start())
 
-    (watcher,) = [p for p in descendants_in(home) if p.name() != "postgres"]
+    watcher = watcher_in(home)
     (postmaster,) = watcher.children()
     assert postmaster.net_connections(kind="inet") == []
     assert [each.laddr for each in postmaster.net_connections(kind="unix")]
