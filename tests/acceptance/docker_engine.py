@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,50 +62,29 @@ def has_plugin() -> bool:
 
 
 @contextlib.contextmanager
-def docker_engine(*, outside: bool = False) -> Generator[Engine]:
-    """The machine's engine, or one that lives as long as this.
-
-    ``outside``: what it builds reaches the network. Only one such engine at a time: the bridge
-    and the packet filter are the machine's. Those without it may live side by side.
-    """
+def docker_engine() -> Generator[Engine]:
+    """The machine's engine, or one that lives as long as this."""
     neighbour("docker", "docker")
     if subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0:
         yield Engine(os.environ.get("DOCKER_HOST", ""))
         return
     if os.geteuid() != 0:
         lacking("no Docker engine answers here, and only root can start one")
-    private = bridged_engine if outside else private_engine
-    with private(neighbour("dockerd", "docker")) as engine:
+    with private_engine(neighbour("dockerd", "docker")) as engine:
         yield engine
 
 
 @contextlib.contextmanager
-def bridged_engine(dockerd: Path) -> Generator[Engine]:
-    filters = packet_filters()
-    had_bridge = Path("/sys/class/net/docker0").exists()
-    try:
-        with private_engine(dockerd, ()) as engine:
-            yield engine
-    finally:
-        subprocess.run(["iptables-restore"], input=filters, text=True, check=True)
-        if not had_bridge:
-            subprocess.run(["ip", "link", "delete", "docker0"], capture_output=True, check=False)
-
-
-NOTHING_OF_THE_MACHINE = ("--bridge=none", "--iptables=false", "--ip6tables=false")
-
-
-@contextlib.contextmanager
-def private_engine(
-    dockerd: Path, options: Sequence[str] = NOTHING_OF_THE_MACHINE
-) -> Generator[Engine]:
+def private_engine(dockerd: Path) -> Generator[Engine]:
     # Not below tmp_path: a socket's path is short, and an engine's folder is root's alone.
     folder = Path(tempfile.mkdtemp(prefix="xyn-docker-"))
     host = f"unix://{folder}/docker.sock"
+    filters = packet_filters()
+    had_bridge = Path("/sys/class/net/docker0").exists()
     log = (folder / "log").open("wb")
     process = subprocess.Popen(
         [dockerd, "--host", host, "--data-root", folder / "data", "--exec-root", folder / "exec",
-         "--pidfile", folder / "pid", *options],
+         "--pidfile", folder / "pid"],
         stdout=log, stderr=log,
     )  # fmt: skip
     try:
@@ -115,6 +94,9 @@ def private_engine(
         process.terminate()
         process.wait(timeout=60)
         log.close()
+        subprocess.run(["iptables-restore"], input=filters, text=True, check=True)
+        if not had_bridge:
+            subprocess.run(["ip", "link", "delete", "docker0"], capture_output=True, check=False)
         shutil.rmtree(folder, ignore_errors=True)
 
 

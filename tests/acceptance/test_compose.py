@@ -91,7 +91,7 @@ def project(
     folder = tmp_path_factory.mktemp("compose") / f"xyn{uuid.uuid4().hex[:8]}"
     copy_checkout(folder)
     port = free_port()
-    with docker_engine(outside=True) as engine:
+    with docker_engine() as engine:
         base = base_image(engine, request.config.cache.mkdir("debian"))
         variables = {
             "XYN_IMAGE": f"xyn-test/{folder.name}",
