@@ -6,6 +6,7 @@ is a debootstrap tree, kept in pytest's cache since it takes a minute.
 """
 
 import contextlib
+import fcntl
 import importlib.util
 import os
 import shutil
@@ -70,8 +71,16 @@ def docker_engine() -> Generator[Engine]:
         return
     if os.geteuid() != 0:
         lacking("no Docker engine answers here, and only root can start one")
-    with private_engine(neighbour("dockerd", "docker")) as engine:
+    with alone(), private_engine(neighbour("dockerd", "docker")) as engine:
         yield engine
+
+
+@contextlib.contextmanager
+def alone() -> Generator[None]:
+    """Wait for engines of other test processes: bridge and packet filter are the machine's."""
+    with (Path(tempfile.gettempdir()) / "xyn-docker.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @contextlib.contextmanager
