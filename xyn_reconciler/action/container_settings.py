@@ -30,7 +30,7 @@ PIDS: Final = 128
 OPEN_FILES: Final = 1024
 USER: Final = "65534:65534"
 """nobody, on every Linux."""
-FOLDER: Final = "/work"
+FOLDER: Final = "/step"
 """Where the step's own folder is: ``in`` cannot be written, ``out`` can."""
 _TMP_OPTIONS: Final = "rw,nosuid,nodev,size=64m"
 

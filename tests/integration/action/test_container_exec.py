@@ -254,7 +254,7 @@ def test_files_go_in_and_declared_folders_come_out_as_artifacts(
         artifacts=["out/deep/"],
     )  # fmt: skip
 
-    assert outputs["stdout"] == "/work\ntext\ngiven\n"
+    assert outputs["stdout"] == "/step\ntext\ngiven\n"
     assert outputs["artifacts"].keys() == {"deep/x"}
     assert kept.contents == {outputs["artifacts"]["deep/x"]: b"1\n"}
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 ECHO = """#!/bin/sh
 echo working >&2
 read -r request
-echo "{\\"outputs\\": {\\"request\\": $request, \\"folder\\": \\"$(ls /work/in/actions)\\"}}"
+echo "{\\"outputs\\": {\\"request\\": $request, \\"folder\\": \\"$(ls /step/in/actions)\\"}}"
 """
 
 

@@ -58,7 +58,7 @@ def triggers(web: Web) -> Web:
     )
     judgement = web.context.reconciler.reconcile()
     assert judgement is not None
-    assert not judgement.problems
+    assert list(judgement.problems) == []
     return web
 
 
@@ -186,7 +186,7 @@ def _limit(web: Web, limits: str) -> None:
     )
     judgement = web.context.reconciler.reconcile()
     assert judgement is not None
-    assert not judgement.problems
+    assert list(judgement.problems) == []
 
 
 def test_console_and_health_say_whose_starts_step_back(triggers: Web) -> None:

@@ -28,7 +28,7 @@ IMAGE = "registry.example.net:5000/tools/jq@sha256:" + "a" * 64
         {"inputs": {"a/b": "0" * 32}},
         {"inputs": {"..": "0" * 32}},
         {"files": {"in/a": ""}, "inputs": {"a": "0" * 32}},
-        {"artifacts": ["/work/out"]},
+        {"artifacts": ["/step/out"]},
         {"artifacts": ["in/"]},
         {"artifacts": ["out/../in"]},
         {"result": "result.json"},
