@@ -69,9 +69,15 @@ def waiting_run(node: Node, name: str) -> str:
 def test_every_list_has_its_three_forms(pushed: Node, words: tuple[str, ...], field: str) -> None:
     waiting_run(pushed, "demo.change")
 
-    rows = json.loads(pushed.xynctl(*words, "-o", "json").stdout)
-    names = pushed.xynctl(*words, "-o", "name").stdout.split()
-    table = pushed.xynctl(*words).stdout.splitlines()
+    def quiet_forms() -> tuple[list[dict[str, object]], list[str], list[str]] | None:
+        """The three, if the node noted nothing of its own between the first and the last."""
+        rows = pushed.xynctl(*words, "-o", "json").stdout
+        names = pushed.xynctl(*words, "-o", "name").stdout.split()
+        table = pushed.xynctl(*words).stdout.splitlines()
+        again = pushed.xynctl(*words, "-o", "json").stdout
+        return (json.loads(rows), names, table) if rows == again else None
+
+    rows, names, table = wait_for(quiet_forms)
 
     assert rows
     assert names == [row[field] for row in rows]

@@ -93,8 +93,9 @@ def test_a_faulty_draft_is_told_by_line_and_one_without_rules_is_no_schema(
     world: ReviewWorld, live: Drafts
 ) -> None:
     run_id = run_of(world, "bot")
-    draft_id, _ = saved(live, run_id, "bad", "id: bp.bad\nplan: 3\n")
+    # Written past the hooks, nobody announces it: the notice of the draft saved next does.
     world.draft("words", {"notes.txt": "nothing\n", "blueprints/disk.yaml": DISK})
+    draft_id, _ = saved(live, run_id, "bad", "id: bp.bad\nplan: 3\n")
     assert eventually(lambda: has_review(world, "words"))
 
     found = live.validate(draft=str(draft_id), run_id=run_id, seconds=30)
