@@ -4,13 +4,14 @@
 # Recipes name only relative paths, so that a checkout may lie below a folder with spaces.
 
 .DEFAULT_GOAL := help
-.PHONY: help up test setup check coverage bench demo-storm lock screenshots clean
+.PHONY: help up test setup lint check coverage bench demo-storm lock screenshots clean
 
 # Another environment's settings must not reach into ours.
 unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME VIRTUAL_ENV CONDA_PREFIX
 # PYTHON=... chooses the interpreter of .venv; left alone, the first suitable one is taken.
 export PYTHON
-TEST_JOBS ?= 2
+# Tests wait for processes as often as they compute: one more than the cores of a small machine.
+TEST_JOBS ?= 3
 CODE := xyn_reconciler $(wildcard flask_ui) tests $(wildcard bench)
 
 help: ## List what can be made
@@ -22,21 +23,23 @@ up: ## Start a node with a demo and serve until Ctrl-C (XYN_PORT, XYN_HOME)
 
 test: ## Run all tests; a missing neighbour (chromium, alertmanager, docker) is skipped by name
 	@sh .ci/setup dev
-	@exec .venv/bin/python -m pytest -n $(TEST_JOBS) --dist loadfile -ra $(TESTS)
+	@exec .venv/bin/python -m pytest -n $(TEST_JOBS) -ra $(TESTS)
 
 setup: ## Make .venv with everything for work on Xyn
 	@sh .ci/setup dev
 
-check: setup ## Format, lint, types, import contracts and the quick tests
+lint: setup ## Format, lint, types and import contracts
 	@.venv/bin/ruff format --check .
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy $(CODE)
 	@.venv/bin/ty check xyn_reconciler flask_ui bench
 	@.venv/bin/lint-imports
+
+check: lint ## The same, and the quick tests
 	@.venv/bin/python -m pytest -q -n $(TEST_JOBS) tests/unit
 
 coverage: setup ## Run all tests and show which branches none of them takes
-	@.venv/bin/python -m pytest -q -n $(TEST_JOBS) --dist loadfile --cov --cov-report=term
+	@.venv/bin/python -m pytest -q -n $(TEST_JOBS) --cov --cov-report=term
 
 bench: setup ## Measure Xyn beside its floors (ONLY=NAME: one row of them; PEERS=1: DBOS and Absurd too)
 	@$(if $(PEERS),$(PEERS_READY))

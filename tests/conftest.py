@@ -13,12 +13,14 @@ import signal
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, LiteralString
+from typing import TYPE_CHECKING, Any, Final, LiteralString
 
 import psycopg
 import pytest
+from hypothesis import settings
 from psycopg import sql
 from sqlalchemy import make_url
+from xdist.scheduler import LoadScopeScheduling
 
 from xyn_reconciler.model.redaction import Redactor
 from xyn_reconciler.node.log import JsonFormatter
@@ -27,11 +29,61 @@ from xyn_reconciler.store.embedded_postgres import EmbeddedPostgres
 from xyn_reconciler.store.migrate import migrate
 
 if TYPE_CHECKING:
+    from tests.acceptance.docker_engine import Engine
     from xyn_reconciler.store.git import Repository
 
 
+# A deadline of an example would measure the machine, not the code.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
+
+COPY: Final = "CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY"
+"""Files are copied as they are: a fifth of what it costs to write every page to the log too."""
+
+ON_THE_ENGINE: Final = (
+    "test_canaries_of_steps.py",
+    "test_compose.py",
+    "test_container_exec.py",
+    "test_hands_out.py",
+    "test_managed_app.py",
+    "test_managed_apps.py",
+    "test_night_shift.py",
+    "test_pack_container.py",
+    "test_tutorials.py",
+)
+"""What asks for ``shared_engine``; a file that is missing here waits for another worker's end."""
+
 # Started in the background of a shell, it would hand on to every child that Ctrl-C means nothing.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+class Turns(LoadScopeScheduling):  # type: ignore[misc] # xdist ships no types
+    """Give each worker a whole file at a time, and what shares the Docker engine to one of them."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "engine" if file.endswith(ON_THE_ENGINE) else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Turns:
+    # In the order of their names, which ends with the many quick ones: no worker waits for another.
+    config.option.loadscopereorder = False
+    return Turns(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # What one worker alone does is begun first.
+    items.sort(key=lambda item: not item.path.name.endswith(ON_THE_ENGINE))
+
+
+@pytest.fixture(scope="session")
+def shared_engine() -> "Iterator[Engine]":
+    """The machine's Docker engine, or one for all tests of this process."""
+    from tests.acceptance.docker_engine import docker_engine  # noqa: PLC0415 - few tests need one
+
+    with docker_engine() as found:
+        yield found
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +115,7 @@ def template_database(server_url: str) -> Iterator[str]:
 def database_url(server_url: str, template_database: str) -> Iterator[str]:
     """The URL of a fresh, migrated database, dropped afterwards."""
     name = f"xyn_test_{uuid.uuid4().hex}"
-    _run(server_url, "CREATE DATABASE {} TEMPLATE {}", name, template_database)
+    _run(server_url, COPY, name, template_database)
     yield _url(server_url, name)
     _run(server_url, "DROP DATABASE {} WITH (FORCE)", name)
 
@@ -79,7 +131,7 @@ def database(database_url: str) -> Iterator[Database]:
 def shared_database(server_url: str, template_database: str) -> Iterator[Database]:
     """A migrated database for tests that leave nothing behind: ask for ``connection``."""
     name = f"xyn_shared_{uuid.uuid4().hex}"
-    _run(server_url, "CREATE DATABASE {} TEMPLATE {}", name, template_database)
+    _run(server_url, COPY, name, template_database)
     with Database(_url(server_url, name)) as database:
         yield database
     _run(server_url, "DROP DATABASE {} WITH (FORCE)", name)

@@ -1,11 +1,14 @@
 """A node as its users have it: ``xynctl up`` as a process, asked over HTTP, git and the command."""
 
 import contextlib
+import fcntl
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -22,14 +25,25 @@ from xyn_reconciler.node.output import Output
 PLAIN: Final[Mapping[str, Any]] = {"trust_env": False, "verify": False}
 """No certificates are read for plain HTTP: they cost 30 ms of CPU a request."""
 START_SECONDS = 90.0
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 60.0
+"""Far beyond what anything takes: only a test that fails waits as long."""
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Give a port on which nobody listens, and no other test will as long as this process lives.
+
+    It lies below those that outgoing connections get: one of them could take it meanwhile.
+    """
+    folder = Path(tempfile.gettempdir()) / "xyn-test-ports"
+    folder.mkdir(exist_ok=True)
+    while True:
+        port = random.randrange(20_000, 32_000)
+        claim = os.open(folder / str(port), os.O_CREAT | os.O_RDWR)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            probe.bind(("127.0.0.1", port))
+            return port
+        os.close(claim)
 
 
 def clean_environment(**more: str) -> dict[str, str]:
@@ -142,12 +156,14 @@ class Node:
         return done
 
     def get(self, path: str, **parameters: str) -> Any:  # noqa: ANN401 - JSON
-        answer = httpx2.get(f"{self.url}/api/v1{path}", params=parameters, **PLAIN)
+        url = f"{self.url}/api/v1{path}"
+        answer = httpx2.get(url, params=parameters, timeout=WAIT_SECONDS, **PLAIN)
         assert answer.is_success, answer.text
         return answer.json()
 
     def post(self, path: str, body: object = None) -> Any:  # noqa: ANN401 - JSON
-        answer = httpx2.post(f"{self.url}/api/v1{path}", json={} if body is None else body, **PLAIN)
+        url, body = f"{self.url}/api/v1{path}", {} if body is None else body
+        answer = httpx2.post(url, json=body, timeout=WAIT_SECONDS, **PLAIN)
         assert answer.is_success, answer.text
         return answer.json()
 
@@ -185,6 +201,11 @@ def wait_for(
             return found
         assert time.monotonic() < until, explain()
         time.sleep(0.05)
+
+
+def crowd() -> float:
+    """How many times longer than alone something may take on a machine that others use as well."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def answers(url: str) -> bool:

@@ -16,6 +16,14 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     assert found.stop() == 0
 
 
+@pytest.fixture(scope="module")
+def own_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """A node for the tests of one file, which may change how it is set up."""
+    found = Node(tmp_path_factory.mktemp("own") / "home").start()
+    yield found
+    assert found.stop() == 0
+
+
 @pytest.fixture
 def make_node(tmp_path: Path) -> Iterator[Callable[..., Node]]:
     """Make nodes of the test's own; whatever still runs at its end is stopped."""

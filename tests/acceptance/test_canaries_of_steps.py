@@ -18,7 +18,7 @@ import httpx2
 import psutil
 import pytest
 
-from tests.acceptance.docker_engine import Engine, docker_engine
+from tests.acceptance.docker_engine import Engine
 from tests.canaries import (
     PLUMAGE,
     Cage,
@@ -419,7 +419,7 @@ TURN: Final = "tr A-Za-z N-ZA-Mn-za-m <in/"
 
 
 @pytest.fixture
-def image(tmp_path: Path) -> Iterator[tuple[Engine, str]]:
+def image(shared_engine: Engine, tmp_path: Path) -> Iterator[tuple[Engine, str]]:
     tree = tmp_path / "tree" / "bin"
     tree.mkdir(parents=True)
     shutil.copy(neighbour("busybox", "docker"), tree / "busybox")
@@ -427,10 +427,9 @@ def image(tmp_path: Path) -> Iterator[tuple[Engine, str]]:
         (tree / name).symlink_to("busybox")
     tar = tmp_path / "busybox.tar"
     subprocess.run(["tar", "-C", tree.parent, "-cf", tar, "."], check=True)
-    with docker_engine() as engine:
-        made = engine.docker("import", str(tar)).strip()
-        yield engine, made
-        engine.docker("image", "rm", "--force", made)
+    made = shared_engine.docker("import", str(tar)).strip()
+    yield shared_engine, made
+    shared_engine.docker("image", "rm", "--force", made)
 
 
 def test_no_canary_that_a_container_says_is_found_anywhere(

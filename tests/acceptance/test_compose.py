@@ -15,13 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.docker_engine import (
-    CommandError,
-    Engine,
-    base_image,
-    docker_engine,
-    postgres_image,
-)
+from tests.acceptance.docker_engine import CommandError, Engine, base_image, postgres_image
 from tests.running import free_port
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.slow]
@@ -85,29 +79,30 @@ class Project:
 
 @pytest.fixture(scope="module")
 def project(
-    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+    shared_engine: Engine, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[Project]:
     """The project, built and ready; everything is removed afterwards, volumes too."""
     folder = tmp_path_factory.mktemp("compose") / f"xyn{uuid.uuid4().hex[:8]}"
     copy_checkout(folder)
     port = free_port()
-    with docker_engine() as engine:
-        base = base_image(engine, request.config.cache.mkdir("debian"))
-        variables = {
-            "XYN_IMAGE": f"xyn-test/{folder.name}",
-            "XYN_PYTHON_IMAGE": base,
-            "XYN_POSTGRES_IMAGE": postgres_image(engine, base, folder.with_name("postgres-image")),
-            "XYN_PORT": str(port),
-        }
-        subprocess.run([sys.executable, "-c", XYNCTL, "preflight"], cwd=folder, check=True)
-        project = Project(engine, folder, port, variables)
-        project.compose("build")
-        try:
-            project.up()
-            yield project
-        finally:
-            project.compose("down", "--volumes", "--timeout", "30")
-            engine.docker("rmi", "--force", variables["XYN_IMAGE"])
+    base = base_image(shared_engine, request.config.cache.mkdir("debian"))
+    variables = {
+        "XYN_IMAGE": f"xyn-test/{folder.name}",
+        "XYN_PYTHON_IMAGE": base,
+        "XYN_POSTGRES_IMAGE": postgres_image(
+            shared_engine, base, folder.with_name("postgres-image")
+        ),
+        "XYN_PORT": str(port),
+    }
+    subprocess.run([sys.executable, "-c", XYNCTL, "preflight"], cwd=folder, check=True)
+    project = Project(shared_engine, folder, port, variables)
+    project.compose("build")
+    try:
+        project.up()
+        yield project
+    finally:
+        project.compose("down", "--volumes", "--timeout", "30")
+        shared_engine.docker("rmi", "--force", variables["XYN_IMAGE"])
 
 
 def copy_checkout(folder: Path) -> None:

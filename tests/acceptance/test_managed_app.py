@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.docker_engine import Engine, docker_engine
+from tests.acceptance.docker_engine import Engine
 from tests.neighbours import neighbour
 from tests.running import Node, git, wait_for
 
@@ -36,16 +36,15 @@ TOKEN = "canary-of-the-shop-77"
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+def engine(shared_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     folder = tmp_path_factory.mktemp("image")
     (folder / "tree" / "bin").mkdir(parents=True)
     shutil.copy(neighbour("busybox", "docker"), folder / "tree" / "bin" / "sleep")
     subprocess.run(["tar", "-C", folder / "tree", "-cf", folder / "it.tar", "."], check=True)
     neighbour("docker-compose", "docker")
-    with docker_engine() as found:
-        found.docker("import", str(folder / "it.tar"), "xyn-test/app:1")
-        yield found
-        found.docker("image", "rm", "--force", "xyn-test/app:1")
+    shared_engine.docker("import", str(folder / "it.tar"), "xyn-test/app:1")
+    yield shared_engine
+    shared_engine.docker("image", "rm", "--force", "xyn-test/app:1")
 
 
 def app_of(node: Node) -> dict[str, Any]:

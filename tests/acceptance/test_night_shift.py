@@ -22,7 +22,7 @@ from typing import Any, Final
 import httpx2
 import pytest
 
-from tests.acceptance.docker_engine import Engine, docker_engine
+from tests.acceptance.docker_engine import Engine
 from tests.aimock import Aimock, aimock
 from tests.canaries import Cage, database_text, files_text, found, pages, repository_text
 from tests.checkmk_site import Site, checkmk_site
@@ -126,7 +126,7 @@ class Night:
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+def engine(shared_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """A Docker engine with an image of nothing but busybox."""
     folder = tmp_path_factory.mktemp("image")
     (folder / "bin").mkdir()
@@ -135,10 +135,9 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         (folder / "bin" / name).symlink_to("busybox")
     packed = folder.with_suffix(".tar")
     subprocess.run(["tar", "-C", folder, "-cf", packed, "."], check=True)
-    with docker_engine() as running:
-        running.docker("import", str(packed), IMAGE)
-        yield running
-        running.docker("image", "rm", "--force", IMAGE)
+    shared_engine.docker("import", str(packed), IMAGE)
+    yield shared_engine
+    shared_engine.docker("image", "rm", "--force", IMAGE)
 
 
 @pytest.fixture(scope="module")
@@ -207,9 +206,6 @@ def desire(night: Night) -> None:
             "night-shift/busybox", IMAGE
         ),
     }
-    for name in ("packs/checkmk/pack.yaml", "packs/checkmk/sources/checkmk.yaml"):
-        text = (clone / name).read_text()
-        files[name] = text.replace("env/CHECKMK_HOOK_SECRET", "sys/local/integrations/checkmk-hook")
     for name, text in files.items():
         (clone / name).parent.mkdir(parents=True, exist_ok=True)
         (clone / name).write_text(text)

@@ -115,6 +115,8 @@ def test_settings_are_mended_saved_promoted_and_tried(shop: Node, page: Page) ->
     page.goto("/ui/packs/shop/settings")
     expect(page.get_by_test_id("settings-draft")).to_contain_text("draft/settings-shop")
     expect(page.get_by_test_id("field-url")).to_have_value(shop.url)
+    page.get_by_test_id("smoke-run").click()
+    expect(page.get_by_test_id("smoke-result")).to_have_attribute("data-status", "completed")
     shop.xynctl("review", "promote", "settings-shop")
     page.goto("/ui/packs/shop/settings")
     expect(page.get_by_test_id("settings-draft")).to_have_count(0)

@@ -39,10 +39,11 @@ def test_a_problem_in_checkmk_is_taken_over_by_a_person(
     make_node: Callable[..., Node], tmp_path: Path
 ) -> None:
     confinement()
-    node = make_node(CHECKMK_HOOK_SECRET=HOOK_SECRET).start()
+    node = make_node().start()
     with checkmk_site() as site:
         value = f"{site.user} {site.secret}"
         node.xynctl("secret", "set", "sys/local/integrations/checkmk", stdin=value)
+        node.xynctl("secret", "set", "sys/local/integrations/checkmk-hook", stdin=HOOK_SECRET)
         clone = push(
             node,
             tmp_path,

@@ -54,8 +54,9 @@ def echo() -> Iterator[str]:
 
 
 @pytest.fixture
-def node(make_node: Callable[..., Node]) -> Node:
-    return make_node().start()
+def node(own_node: Node) -> Node:
+    """All tests keep the same secret in the same place."""
+    return own_node
 
 
 def clone_of(node: Node, folder: Path) -> Path:

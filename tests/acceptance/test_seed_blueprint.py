@@ -4,7 +4,7 @@ A model that answers, a person at the gate, a real sshd for the fix.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,30 +64,38 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aimock]:
         yield found
 
 
-@pytest.fixture
-def seed(make_node: Callable[..., Node], server: Sshd, models: Aimock, tmp_path: Path) -> Node:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("seed")
+
+
+@pytest.fixture(scope="module")
+def seed(server: Sshd, models: Aimock, folder: Path) -> Iterator[Node]:
     """A node whose user has an ssh configuration, with the provider enabled and the skeleton on."""
-    home = tmp_path / "user"
+    home = folder / "user"
     (home / ".ssh").mkdir(mode=0o700, parents=True)
     (home / ".ssh" / "config").write_text(
         f"Host web-1\n  HostName 127.0.0.1\n  Port {server.port}\n  User {server.user}\n"
         f"  IdentityFile {server.folder}/user_key\n"
     )
     (home / ".ssh" / "known_hosts").write_text(server.known_hosts())
-    node = make_node(HOME=str(home), OPENAI_API_KEY="sk-a-key-that-no-page-shows").start()
-    git(tmp_path, "clone", "-q", node.git_url, "clone")
-    clone = tmp_path / "clone"
+    environment = {"HOME": str(home), "OPENAI_API_KEY": "sk-a-key-that-no-page-shows"}
+    node = Node(folder / "home", environment=environment).start()
+    git(folder, "clone", "-q", node.git_url, "clone")
+    clone = folder / "clone"
     (clone / "node.yaml").write_text(NODE.format(url=models.url, port=server.port))
     (clone / "blueprints" / "checkmk.yaml").write_text(SKELETON)
     git(clone, "add", "--all")
     git(clone, "commit", "-q", "-m", "Remedy what Checkmk reports")
     git(clone, "push", "-q", "origin", "HEAD:main")
-    return node
+    yield node
+    assert node.stop() == 0
 
 
 def test_the_seeds_skeleton_asks_a_model_waits_for_a_person_and_runs_the_fix(
     seed: Node, models: Aimock
 ) -> None:
+    asked = len(models.seen())
     run = seed.run_of(seed.emit("checkmk.alert", {"host": "web-1", "service": "a; id $(id)"}))
     waiting = seed.wait_for_run(run["run_id"], "waiting", "failed")
     before = {step["key"]: step for step in steps(seed, run["run_id"])}
@@ -102,7 +110,7 @@ def test_the_seeds_skeleton_asks_a_model_waits_for_a_person_and_runs_the_fix(
     assert after["run_fix"]["outputs"]["exit_status"] == 0
     # What came with the event was a word for the shell, not a command.
     assert after["run_fix"]["outputs"]["stdout"] == "fixed a; id $(id)\nLinux\n"
-    assert len(models.seen()) == 1
+    assert len(models.seen()) == asked + 1
 
 
 def test_what_was_asked_and_answered_is_kept_and_the_key_is_nowhere(seed: Node) -> None:
@@ -120,17 +128,18 @@ def test_what_was_asked_and_answered_is_kept_and_the_key_is_nowhere(seed: Node) 
 
 
 def test_a_host_whose_key_changed_is_not_talked_to(
-    seed: Node, server: Sshd, tmp_path: Path
+    seed: Node, server: Sshd, folder: Path, tmp_path: Path
 ) -> None:
     make_key(tmp_path / "other")
     other = (tmp_path / "other.pub").read_text()
-    known = tmp_path / "user" / ".ssh" / "known_hosts"
+    known = folder / "user" / ".ssh" / "known_hosts"
     known.write_text(f"[127.0.0.1]:{server.port} {other}")
 
     run = seed.run_of(seed.emit("checkmk.alert", {"host": "web-1", "service": "ssh"}))
     seed.wait_for_run(run["run_id"], "waiting", "failed")
     seed.xynctl("gate", "approve", run["run_id"], "approve")
     done = seed.wait_for_run(run["run_id"], "completed", "failed")
+    known.write_text(server.known_hosts())
 
     assert done["status"] == "failed"
     assert done["error"]["code"] == "host_key_changed"

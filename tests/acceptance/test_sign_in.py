@@ -15,18 +15,23 @@ pytestmark = pytest.mark.acceptance
 CHROMIUM = Path("/usr/bin/chromium")
 
 
-@pytest.fixture
-def node(make_node: Callable[..., Node], tmp_path: Path) -> Node:
+@pytest.fixture(scope="module")
+def node(own_node: Node, tmp_path_factory: pytest.TempPathFactory) -> Node:
     """The template's node, told by a push to ask for tokens."""
-    started = make_node().start()
-    clone = tmp_path / "clone"
-    git(tmp_path, "clone", started.git_url, str(clone))
+    clone = tmp_path_factory.mktemp("asking") / "clone"
+    git(clone.parent, "clone", own_node.git_url, str(clone))
     definition = clone / "node.yaml"
     definition.write_text(definition.read_text().replace("auth: open", "auth: required"))
     git(clone, "commit", "-am", "Ask for tokens")
     git(clone, "push", "origin", "HEAD:main")
-    wait_for(lambda: _refused(started))
-    return started
+    wait_for(lambda: _refused(own_node))
+    return own_node
+
+
+@pytest.fixture
+def clone(node: Node, tmp_path: Path) -> Path:
+    git(tmp_path, "clone", node.git_url, "clone")
+    return tmp_path / "clone"
 
 
 def _refused(node: Node) -> bool:
@@ -40,8 +45,8 @@ def token(node: Node, principal: str) -> str:
     return made.strip()
 
 
-def test_git_is_asked_who_pushes_and_the_push_is_in_its_name(node: Node, tmp_path: Path) -> None:
-    clone, ada, bot = tmp_path / "clone", token(node, "ada"), token(node, "author-bot")
+def test_git_is_asked_who_pushes_and_the_push_is_in_its_name(node: Node, clone: Path) -> None:
+    ada, bot = token(node, "ada"), token(node, "author-bot")
     blueprint = clone / "blueprints" / "night.yaml"
     blueprint.write_text(
         "id: bp.night\nname: Night\ntriggers:\n  - event_type: night.falls\n"
@@ -164,28 +169,28 @@ def test_a_person_signs_in_acts_and_signs_out(node: Node, browser: Browser) -> N
     expect(page.get_by_test_id("principal")).to_have_text("not signed in")
 
 
-def test_an_agent_drafts_and_neither_approves_nor_promotes(node: Node, tmp_path: Path) -> None:
-    clone, bot = tmp_path / "clone", token(node, "author-bot")
-    blueprint = clone / "blueprints" / "night.yaml"
+def test_an_agent_drafts_and_neither_approves_nor_promotes(node: Node, clone: Path) -> None:
+    bot = token(node, "author-bot")
+    blueprint = clone / "blueprints" / "dusk.yaml"
     blueprint.write_text(
-        "id: bp.night\nname: Night\nplan:\n  - {id: word, kind: transform, set: {said: good}}\n"
+        "id: bp.dusk\nname: Dusk\nplan:\n  - {id: word, kind: transform, set: {said: good}}\n"
     )
     git(clone, "add", ".")
-    git(clone, "commit", "-m", "Say good night")
+    git(clone, "commit", "-m", "Say good evening")
     there = node.git_url.replace("http://", f"http://author-bot:{bot}@")
 
-    pushed = git(clone, "push", there, "HEAD:draft/night").stderr
+    pushed = git(clone, "push", there, "HEAD:draft/dusk").stderr
     refused = {
-        verb: node.xynctl("review", verb, "night", "--as", bot, check=False)
+        verb: node.xynctl("review", verb, "dusk", "--as", bot, check=False)
         for verb in ("approve", "promote")
     }
 
-    assert "/ui/reviews/night" in pushed
+    assert "/ui/reviews/dusk" in pushed
     for verb, answer in refused.items():
         assert answer.returncode != 0, verb
         assert "author-bot" in answer.stderr, answer.stderr
     git(clone, "fetch", "origin")
-    assert not git(clone, "ls-tree", "origin/main", "blueprints/night.yaml").stdout
+    assert not git(clone, "ls-tree", "origin/main", "blueprints/dusk.yaml").stdout
 
 
 def test_on_prod_a_step_uses_no_secret_that_the_rules_keep_from_whoever_caused_it(

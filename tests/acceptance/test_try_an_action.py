@@ -1,6 +1,7 @@
 """`xynctl action`: which there are, and one of them by itself, on a real node."""
 
 import json
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -24,6 +25,13 @@ def test_the_list_and_a_page_of_it(node: Node) -> None:
     assert "egress_denied" in shown
     assert (missing.returncode, missing.stdout) == (3, "")
     assert 'did you mean "http.call"?' in missing.stderr
+
+
+def test_members_that_exclude_each_other_are_shown_as_such(node: Node) -> None:
+    shown = node.xynctl("action", "show", "ssh.run").stdout
+
+    assert re.search(r"^argv +array +one of ", shown, re.MULTILINE)
+    assert re.search(r"^host +string +yes ", shown, re.MULTILINE)
 
 
 @pytest.mark.parametrize("way", ["text", "file", "stdin"])
@@ -61,6 +69,7 @@ def test_a_failure_is_its_error_on_standard_error(node: Node) -> None:
         (("http.call", "--with", "{"), 2),
         (("http.call", "--with", '{"ur": 1}'), 2),
         (("http.call", "--with", '{"url": "http://example.net"}', "--timeout", "soon"), 2),
+        (("http.call", "--with", '{"url": "http://example.net"}', "--timeout", "99999d"), 2),
     ],
 )
 def test_what_is_typed_wrong_makes_no_run(node: Node, words: tuple[str, ...], code: int) -> None:

@@ -5,6 +5,7 @@ All of them at the same time on one node: its worker is killed first, then every
 
 import contextlib
 import json
+import os
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -30,7 +31,7 @@ from xyn_reconciler.store.database import Database
 
 pytestmark = [pytest.mark.crash, pytest.mark.slow]
 
-SLEEP: Final = ("6137", "6138", "6139")
+SLEEP: Final = tuple(str(10**7 + 10 * os.getpid() + n) for n in range(3))
 """How long program, remote command and container would sleep: nobody else sleeps so long."""
 
 PACK = """\
