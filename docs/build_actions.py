@@ -139,6 +139,9 @@ def _facts(spec: ActionSpec) -> str:
 def _reference(spec: ActionSpec, level: str) -> Iterator[str]:
     yield f"{level} Inputs"
     yield _table("input", spec.input_schema) or "None."
+    either = ["`, `".join(each["required"]) for each in spec.input_schema.get("oneOf", ())]
+    if either:
+        yield f"Of `{'`, `'.join(either)}` exactly one is given."
     outputs = _table("output", spec.output_schema)
     if outputs:
         yield f"{level} Outputs"

@@ -110,7 +110,7 @@ def failure(
 
 def _wait(roots: Scope) -> dt.timedelta | None:
     """What the server asks for, of an answer that ``http.call`` does not take for temporary."""
-    from xyn_reconciler.action.http_request import retry_after  # noqa: PLC0415 - loaded by the call
+    from xyn_reconciler.action.http_answer import retry_after  # noqa: PLC0415 - loaded by the call
 
     response = roots["response"]
     headers = response.get("headers") if isinstance(response, dict) else None

@@ -6,12 +6,12 @@ take an artifact's id (``http.call``, ``container.exec``).
 
 import base64
 import hashlib
-import json
 import uuid
 from collections.abc import Mapping
 from typing import Any, Final
 
 from xyn_reconciler.action.context import ActionContext
+from xyn_reconciler.model import strict_json
 from xyn_reconciler.model.artifact import Artifact
 from xyn_reconciler.model.capability import ActionSpec, FindArtifact
 from xyn_reconciler.model.errors import NotFoundError, PermanentError
@@ -134,10 +134,6 @@ def _shown(form: str, name: str, content: bytes) -> Any:  # noqa: ANN401 - any J
     if form == "text":
         return text
     try:
-        return json.loads(text, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
-        raise PermanentError("not_json", f"{name} is not JSON") from error
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(constant)
+        return strict_json.loads(text)
+    except ValueError as error:
+        raise PermanentError("not_json", f"{name} is not JSON: {error}") from error

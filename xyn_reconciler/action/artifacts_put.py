@@ -28,6 +28,7 @@ SPEC: Final = ActionSpec(
         "type": "object",
         "additionalProperties": False,
         "required": ["name"],
+        "oneOf": [{"required": [form]} for form in _FORMS],
         "properties": {
             "name": {"type": "string", "minLength": 1, "maxLength": 200},
             "kind": {"type": "string", "minLength": 1, "maxLength": 100, "default": "output"},
@@ -63,7 +64,7 @@ SPEC: Final = ActionSpec(
     idempotent=True,
     capabilities=frozenset({"artifacts"}),
     errors={
-        "invalid_inputs": "it takes exactly one of text, json and base64, and base64 has to be it",
+        "invalid_inputs": "what is said to be base64 is not",
         "no_artifacts": "nothing keeps artifacts here",
         "too_large": "it has more bytes than one artifact may have",
         "quota_exceeded": "the artifact store is full",
@@ -77,10 +78,7 @@ class ArtifactsPut:
     spec = SPEC
 
     def run(self, inputs: Mapping[str, Any], context: ActionContext) -> dict[str, Any]:
-        given = [form for form in _FORMS if form in inputs]
-        if len(given) != 1:
-            raise PermanentError("invalid_inputs", "give exactly one of text, json and base64")
-        (form,) = given
+        (form,) = _FORMS.keys() & inputs
         if context.artifact is None:
             raise PermanentError("no_artifacts", "nothing keeps artifacts here")
         content = _bytes(form, inputs[form])

@@ -5,11 +5,11 @@ than a piece at a time, so the size in memory is bounded whatever was sent.
 """
 
 import hashlib
-import json
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
+from xyn_reconciler.model import strict_json
 from xyn_reconciler.model.errors import PermanentError
 
 MAX_BYTES: Final = 1_048_576
@@ -131,10 +131,6 @@ def parsed_json(content_type: str, text: str) -> Any:  # noqa: ANN401 - any JSON
     if kind != "application/json" and not kind.endswith("+json"):
         return None
     try:
-        return json.loads(text.removeprefix("\ufeff"), parse_constant=_refuse)
-    except (ValueError, RecursionError):
+        return strict_json.loads(text)
+    except ValueError:
         return None
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")

@@ -25,7 +25,7 @@ import xyn_reconciler
 from xyn_reconciler.action import landlock, seccomp
 from xyn_reconciler.action.context import ActionContext
 from xyn_reconciler.action.program_output import Ended, Printed
-from xyn_reconciler.action.watch import SLICE_SECONDS, over
+from xyn_reconciler.action.watch import SLICE_SECONDS, go_on
 from xyn_reconciler.model.errors import PermanentError, TemporaryError
 from xyn_reconciler.store.own_folder import own_folder
 
@@ -237,9 +237,7 @@ class _Program:
             waiting.register(stdin, selectors.EVENT_WRITE)
             looked = time.monotonic()
             while takes:
-                reason = over(self._context)
-                if reason is not None:
-                    raise reason
+                go_on(self._context)
                 if time.monotonic() - looked > SLICE_SECONDS:
                     _bounded(self._work)
                     looked = time.monotonic()

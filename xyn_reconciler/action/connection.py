@@ -23,6 +23,7 @@ import httpx2
 
 from xyn_reconciler.action.context import ActionContext
 from xyn_reconciler.action.egress import Address, is_global, permitted, resolve
+from xyn_reconciler.action.watch import go_on
 from xyn_reconciler.model.errors import PermanentError, TemporaryError
 
 SLICE_SECONDS: Final = 0.25
@@ -148,7 +149,7 @@ def _connect(
     connection.settimeout(0)
     refused = connection.connect_ex(where)
     while refused == errno.EINPROGRESS:
-        _go_on(context)
+        go_on(context)
         if time.monotonic() > until:
             raise TimeoutError("no answer in time")
         waiting = select.poll()
@@ -166,14 +167,6 @@ def _refuse_alert(error: OSError) -> None:
         raise PermanentError(
             "tls_failed", f"the connection cannot be secured: {error.reason or error}"
         ) from error
-
-
-def _go_on(context: ActionContext) -> None:
-    """Raise where the attempt is over."""
-    if context.cancelled():
-        raise PermanentError("cancelled", "the run was cancelled")
-    if context.seconds_left() <= 0:
-        raise TemporaryError("timeout", "the request took longer than it may")
 
 
 class Stream(httpcore2.NetworkStream):
@@ -250,7 +243,7 @@ class Stream(httpcore2.NetworkStream):
 
     def _in_slices(self, act: Callable[[], Result]) -> Result:
         while True:
-            _go_on(self._context)
+            go_on(self._context)
             try:
                 return act()
             except TimeoutError:

@@ -78,6 +78,12 @@ def resolved(client: "DockerClient", image: str, allowed: Sequence[str]) -> tupl
     return str(found.id), image if "@" in image else next(iter(digests), str(found.id))
 
 
+def check_network(client: "DockerClient", name: str | None) -> None:
+    """Refuse what is no network's name: by the beginning of an id the engine finds any of them."""
+    if name is not None and all(one.name != name for one in client.networks.list(names=[name])):
+        raise PermanentError("engine_refused", f"the engine has no network {name}")
+
+
 @contextlib.contextmanager
 def container(client: "DockerClient", settings: dict[str, Any]) -> Iterator["Container"]:
     """Give a new container, not started; it and its volume go with the context."""

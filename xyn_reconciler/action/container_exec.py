@@ -67,7 +67,7 @@ INPUT_SCHEMA: Final[dict[str, Any]] = {
         },
         "memory": {"type": "string", "default": MEMORY, "description": "At most 8GB."},
         "pids": {"type": "integer", "minimum": 1, "maximum": 4096, "default": PIDS},
-        "cpus": {"type": "number", "exclusiveMinimum": 0, "maximum": 64, "default": 1},
+        "cpus": {"type": "number", "minimum": 0.01, "maximum": 64, "default": 1},
     },
 }
 
@@ -183,6 +183,7 @@ def execute(
     if stdin is not None:
         asked |= {"stdin_open": True}
     with engines.engine() as client:
+        engines.check_network(client, inputs.get("network"))
         image_id, image = engines.resolved(client, inputs["image"], context.images)
         with engines.container(client, {**asked, "image": image_id}) as made:
             if folder:

@@ -6,7 +6,6 @@ ever written to this machine but as an artifact.
 """
 
 import io
-import json
 import mimetypes
 import re
 import tarfile
@@ -15,11 +14,12 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import IO, Any, Final, NoReturn, cast
+from typing import IO, Any, Final, cast
 
 from xyn_reconciler.action.container_settings import owner
 from xyn_reconciler.action.context import ActionContext
-from xyn_reconciler.action.watch import over
+from xyn_reconciler.action.watch import go_on
+from xyn_reconciler.model import strict_json
 from xyn_reconciler.model.errors import PermanentError
 
 # Lengths are PATH_MAX's matter: RE2 unrolls counted repeats, and refuses what grows too large.
@@ -59,9 +59,11 @@ def check(inputs: Mapping[str, Any]) -> None:
         if not re.fullmatch(pattern.strip("^$"), path) or len(path) > PATH_MAX:
             message = f"{path!r} is no path here: in/NAME for what goes in, out/NAME for the rest"
             raise PermanentError("invalid_inputs", message)
-    twice = {f"in/{name}" for name in inputs.get("inputs", {})} & set(inputs.get("files", {}))
+    taken = {*_folders(inputs), *inputs.get("files", {})}
+    twice = {f"in/{name}" for name in inputs.get("inputs", {})} & taken
+    twice |= set(_folders(inputs)) & set(inputs.get("files", {}))
     if twice:
-        raise PermanentError("invalid_inputs", f"{min(twice)} is given twice")
+        raise PermanentError("invalid_inputs", f"{min(twice)} is given twice, or is a folder too")
 
 
 def wanted(inputs: Mapping[str, Any]) -> bool:
@@ -127,9 +129,7 @@ def collected(pieces: Iterable[bytes], inputs: Mapping[str, Any], context: Actio
     with tarfile.open(fileobj=_Pieces(iter(pieces)), mode="r|") as tar:
         for entry in tar:
             seen += 1
-            reason = over(context)
-            if reason is not None:
-                raise reason
+            go_on(context)
             if seen > _ENTRIES_MAX or len(found.artifacts) >= FILES_MAX:
                 message = f"out holds more than {FILES_MAX} files to keep: make an archive of them"
                 raise PermanentError("too_many_files", message)
@@ -180,13 +180,9 @@ def parsed(result: bytes | None, path: str) -> Any:  # noqa: ANN401 - any JSON v
     if result is None:
         raise PermanentError("invalid_result", f"the command left no file {path}")
     try:
-        return json.loads(result, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
+        return strict_json.loads(result)
+    except ValueError as error:
         raise PermanentError("invalid_result", f"{path} is no JSON: {error}") from error
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
 
 
 class _Pieces(io.RawIOBase):

@@ -83,6 +83,8 @@ def settings(inputs: Mapping[str, Any], context: ActionContext) -> dict[str, Any
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges:true"],
         "privileged": False,
+        # Nor what ~/.docker/config.json says of proxies, passwords and all.
+        "use_config_proxy": False,
         "ipc_mode": "private",
         # What it prints is read as it comes and kept by us.
         "log_config": {"Type": "none", "Config": {}},

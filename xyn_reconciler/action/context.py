@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from xyn_reconciler.model.capability import ActionSpec, Footprint, KeepArtifact, OpenArtifact
+from xyn_reconciler.model.errors import PermanentError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +54,20 @@ class ActionContext:
 
     def seconds_left(self) -> float:
         return self.deadline - time.monotonic()
+
+    def credential(self, reference: str) -> str:
+        """Resolve a secret that has to be there, without the line end of its file.
+
+        Raises ``PermanentError`` with code ``secret_not_found`` or ``invalid_secret``.
+        """
+        value = self.secret(reference)
+        if value is None:
+            message = f"there is no secret {reference} on this node"
+            raise PermanentError("secret_not_found", message)
+        if any("\ud800" <= character <= "\udfff" for character in value):
+            # As Python reads a variable of bytes that are none.
+            raise PermanentError("invalid_secret", f"{reference} is no text in UTF-8")
+        return value.rstrip("\r\n")
 
 
 class Action(Protocol):

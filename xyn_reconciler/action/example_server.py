@@ -44,8 +44,7 @@ class Exchanges:
     def missing(self) -> Iterator[str]:
         """Say what did not come."""
         if self.came < len(self._declared):
-            told = f"{len(self._declared)} requests are declared, {self.came} came"
-            yield told
+            yield f"answers to {len(self._declared)} are declared, and {self.came} came"
 
 
 def _named(asked: Mapping[str, Any]) -> str:

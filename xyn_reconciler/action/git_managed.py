@@ -8,9 +8,6 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from xyn_reconciler.action.context import ActionContext
-from xyn_reconciler.action.watch import over
-
 if TYPE_CHECKING:
     from xyn_reconciler.store.managed_git import ManagedRepositories
 
@@ -29,7 +26,12 @@ REF: Final[dict[str, Any]] = {
     " else the default branch: main, master, or the first.",
 }
 
-PATH: Final[dict[str, Any]] = {"type": "string", "minLength": 1, "maxLength": 1000}
+PATH: Final[dict[str, Any]] = {
+    "type": "string",
+    # Half a surrogate pair, which no path holds either, does not fit any pattern.
+    "pattern": r"^[^\x00]+$",
+    "maxLength": 1000,
+}
 
 ERRORS: Final = {
     "not_beside_the_repository": "this worker runs on a machine without the node's home",
@@ -64,10 +66,3 @@ def repositories(managed: Managed) -> "ManagedRepositories":
     from xyn_reconciler.store.managed_git import ManagedRepositories  # noqa: PLC0415 - dulwich: by the first step alone
 
     return ManagedRepositories(managed.root())
-
-
-def go_on(context: ActionContext) -> None:
-    """Raise where the attempt is over; called while git is at work."""
-    reason = over(context)
-    if reason is not None:
-        raise reason

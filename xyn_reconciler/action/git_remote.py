@@ -90,16 +90,14 @@ def _authorization(auth: Mapping[str, Any] | None, context: ActionContext) -> st
     if auth is None:
         return None
     if "bearer_ref" in auth:
-        return f"Bearer {_secret(auth['bearer_ref'], context)}"
+        return f"Bearer {_line(auth['bearer_ref'], context)}"
     user = auth["basic"]["user"]
-    password = _secret(auth["basic"]["password_ref"], context)
+    password = _line(auth["basic"]["password_ref"], context)
     return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
-def _secret(reference: str, context: ActionContext) -> str:
-    value = context.secret(reference)
-    if value is None:
-        raise PermanentError("secret_not_found", f"there is no secret {reference} on this node")
+def _line(reference: str, context: ActionContext) -> str:
+    value = context.credential(reference)
     if "\n" in value or "\r" in value:
         message = f"{reference} has several lines, and a header has one"
         raise PermanentError("invalid_secret", message)
@@ -121,10 +119,7 @@ def _ssh(url: str, inputs: Mapping[str, Any], context: ActionContext, lend: Lend
         raise PermanentError("invalid_url", "auth and ca are for http and https: ssh has key_ref")
     if "key_ref" not in inputs:
         raise PermanentError("auth_failed", f"name the private key for {origin.host}: key_ref")
-    key = context.secret(inputs["key_ref"])
-    if key is None:
-        message = f"there is no secret {inputs['key_ref']} on this node"
-        raise PermanentError("secret_not_found", message)
+    key = context.credential(inputs["key_ref"])
     address = _allowed(origin.host, port, context)
     known = inputs.get("known_hosts") or context.known_hosts
     if known:

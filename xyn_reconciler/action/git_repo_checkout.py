@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 from xyn_reconciler.action import git_managed
 from xyn_reconciler.action.context import ActionContext
+from xyn_reconciler.action.watch import go_on
 from xyn_reconciler.model.capability import ActionSpec
 from xyn_reconciler.model.errors import PermanentError
 
@@ -161,7 +162,7 @@ def _write(
     room = context.artifact_max
     with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for path, entry in plain.items():
-            git_managed.go_on(context)
+            go_on(context)
             size = repository.size(entry.sha)
             room -= size + tarfile.BLOCKSIZE
             if room < 0:

@@ -2,8 +2,9 @@
 
 From ``http``, ``https`` and ``ssh``, under the egress rule of ``http.call``, or from another
 repository that the node manages. Branches over there become ``origin/<branch>``; the branch
-of the same name follows as long as it has no commits of its own. Tags come along, submodules
-do not. The address and the credentials are remembered nowhere.
+of the same name follows as long as it has no commits of its own. A branch that is gone over
+there is gone from ``origin/``. Tags come along, submodules do not. The address and the
+credentials are remembered nowhere.
 """
 
 from collections.abc import Mapping
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from xyn_reconciler.action import git_managed
 from xyn_reconciler.action.context import ActionContext
+from xyn_reconciler.action.http_call import BASIC
+from xyn_reconciler.action.watch import go_on
 from xyn_reconciler.model.capability import ActionSpec
 from xyn_reconciler.model.errors import PermanentError, StepError, TemporaryError, XynError
 
@@ -28,6 +31,7 @@ SPEC: Final = ActionSpec(
         "type": "object",
         "additionalProperties": False,
         "required": ["repository"],
+        "oneOf": [{"required": ["url"]}, {"required": ["from"]}],
         "properties": {
             "repository": git_managed.REPOSITORY,
             "url": {
@@ -47,15 +51,7 @@ SPEC: Final = ActionSpec(
                 "description": "For http and https: who to be over there.",
                 "properties": {
                     "bearer_ref": _REFERENCE,
-                    "basic": {
-                        "type": "object",
-                        "additionalProperties": False,
-                        "required": ["user", "password_ref"],
-                        "properties": {
-                            "user": {"type": "string", "pattern": "^[^:\\r\\n]+$"},
-                            "password_ref": _REFERENCE,
-                        },
-                    },
+                    "basic": BASIC,
                 },
             },
             "ca": {
@@ -85,7 +81,8 @@ SPEC: Final = ActionSpec(
             "diverged": {
                 "type": "array",
                 "items": {"type": "string"},
-                "description": "Branches with commits here that are not over there: they stay.",
+                "description": "Branches that stay as they are here: they have commits that are"
+                " not over there, or a branch here stands in their way.",
             },
         },
     },
@@ -93,18 +90,18 @@ SPEC: Final = ActionSpec(
     capabilities=frozenset({"git", "network", "secrets"}),
     errors={
         **git_managed.ERRORS,
-        "invalid_inputs": "it takes either `url` or `from`",
         "invalid_url": "the URL is none that is fetched from",
         "egress_denied": "the address is not on the public network, and egress does not allow it",
         "host_unresolved": "the name does not resolve",
         "secret_not_found": "a secret that is referred to is not on this node",
-        "invalid_secret": "a secret cannot be sent in a header",
+        "invalid_secret": "a secret is no text in UTF-8, or cannot be sent in a header",
         "auth_failed": "the other side does not let us in",
         "tls_failed": "the server's certificate is not trusted",
         "host_key_refused": "the host shows a key that is not known, or another one",
         "remote_not_found": "there is no such repository over there",
         "redirected": "the server sends us elsewhere, where we do not follow",
         "content_refused": "what the other side sent is damaged or hostile",
+        "conflict": "a tag here stands in the way of one over there",
         "connection": "the other side does not answer, or breaks off",
         "repository_not_found": "there is no managed repository `from`",
         "too_large": "it has more bytes than a managed repository may have",
@@ -121,6 +118,7 @@ _PERMANENT: Final = (
     ("tls_failed", ("certificate",)),
     ("remote_not_found", ("not found", "does not appear to be a git repository", "error: 404")),
     ("redirected", ("redirect", "error: 30")),
+    ("conflict", ("cannot lock ref",)),
     ("content_refused", ("fsck", "index-pack failed", "unpack", "bad object", "missing blob")),
 )
 """What git says in lower case, and what it means; the first that fits."""
@@ -157,13 +155,11 @@ class GitRepoClone:
         from xyn_reconciler.action.git_remote import remote  # noqa: PLC0415 - by the first step alone
         from xyn_reconciler.store.managed_git import Remote  # noqa: PLC0415 - as above
 
-        if ("url" in inputs) == ("from" in inputs):
-            raise PermanentError("invalid_inputs", "a clone is either of a url or from a name")
         managed = git_managed.repositories(self._managed)
         name = inputs["repository"]
 
         def look() -> None:
-            git_managed.go_on(context)
+            go_on(context)
 
         if "from" in inputs:
             local = Remote(url=managed.address(inputs["from"]), protocol="file")

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from xyn_reconciler.action import git_managed
 from xyn_reconciler.action.context import ActionContext
+from xyn_reconciler.action.watch import go_on
 from xyn_reconciler.model.capability import ActionSpec
 from xyn_reconciler.model.errors import PermanentError
 
@@ -82,14 +83,16 @@ class GitRepoCommit:
         self._managed = managed
 
     def run(self, inputs: Mapping[str, Any], context: ActionContext) -> dict[str, Any]:
-        git_managed.go_on(context)
+        go_on(context)
         found = git_managed.repositories(self._managed).open(inputs["repository"])
         item = "" if context.item is None else f"/{context.item}"
         step = f"{context.step_id}{item}"
+        # Without lone surrogates, which no UTF-8 can say.
+        message = inputs["message"].strip().encode("utf-8", "replace").decode()
         made = found.commit(
             branch=inputs.get("branch"),
             files={path: _content(path, given) for path, given in inputs["files"].items()},
-            message=f"{inputs['message'].strip()}\n\nRun-Id: {context.run_id}\nStep-Id: {step}\n",
+            message=f"{message}\n\nRun-Id: {context.run_id}\nStep-Id: {step}\n",
             author=self._managed.author(context.run_id),
             step=step,
             base=inputs.get("base"),

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from xyn_reconciler.action import git_managed
 from xyn_reconciler.action.context import ActionContext
+from xyn_reconciler.action.watch import go_on
 from xyn_reconciler.model.capability import ActionSpec
 
 SHOWN: Final = 65_536
@@ -82,7 +83,7 @@ class GitRepoDiff:
         parents = found.repository.commit(new).parents
         old = found.resolve(inputs["from"]) if "from" in inputs else next(iter(parents), None)
         paths = inputs.get("paths", ())
-        diff = compare(found, old, new, paths, lambda: git_managed.go_on(context))
+        diff = compare(found, old, new, paths, lambda: go_on(context))
         outputs = {
             "from": diff.old,
             "to": diff.new,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from xyn_reconciler.action import git_managed
 from xyn_reconciler.action.context import ActionContext
+from xyn_reconciler.action.watch import go_on
 from xyn_reconciler.model.capability import ActionSpec
 from xyn_reconciler.model.event import isoformat
 
@@ -71,7 +72,7 @@ class GitRepoLog:
         self._managed = managed
 
     def run(self, inputs: Mapping[str, Any], context: ActionContext) -> dict[str, Any]:
-        git_managed.go_on(context)
+        go_on(context)
         found = git_managed.repositories(self._managed).open(inputs["repository"])
         if inputs.get("ref") is None and found.find(None) is None:
             return {"commits": []}

@@ -37,6 +37,18 @@ _PART: Final[dict[str, Any]] = {
     ]
 }
 
+BASIC: Final[dict[str, Any]] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["user", "password_ref"],
+    "properties": {
+        # RFC 7617, section 2: the first colon begins the password.
+        "user": {"type": "string", "pattern": "^[^:\\r\\n]+$"},
+        "password_ref": {"type": "string", "minLength": 1},
+    },
+    "description": "Sent as Authorization: Basic.",
+}
+
 _AUTH: Final[dict[str, Any]] = {
     "type": "object",
     "additionalProperties": False,
@@ -48,13 +60,7 @@ _AUTH: Final[dict[str, Any]] = {
             "type": "string",
             "description": "Secret sent as Authorization: Bearer, such as env/TOKEN.",
         },
-        "basic": {
-            "type": "object",
-            "additionalProperties": False,
-            "required": ["user", "password_ref"],
-            "properties": {"user": {"type": "string"}, "password_ref": {"type": "string"}},
-            "description": "Sent as Authorization: Basic.",
-        },
+        "basic": BASIC,
         "header": {
             "type": "object",
             "additionalProperties": False,
@@ -210,6 +216,7 @@ ERRORS: Final = {
     "http_status": "another status than expected: details has it, and the body's beginning;"
     " 429 and 5xx are worth another try, not before Retry-After (at most an hour)",
     "invalid_header": "a header cannot be sent or cannot be set",
+    "invalid_secret": "a secret is no text in UTF-8",
     "invalid_url": "the URL is not well formed, holds a user or a control character, or two"
     " programs could read it in two ways; also one that a redirect names",
     "secret_not_found": "a reference names nothing on this node",

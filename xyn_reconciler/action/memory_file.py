@@ -12,12 +12,12 @@ def memory_file(content: str) -> Iterator[str]:
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("lent")
         os.fchmod(descriptor, 0o600)  # ssh reads no key that others could.
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
             file.write(content)
             file.flush()
             yield f"/proc/{os.getpid()}/fd/{descriptor}"
         return
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8") as file:  # 0600
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", errors="replace") as file:  # 0600
         file.write(content)
         file.flush()
         yield file.name

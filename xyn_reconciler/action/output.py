@@ -76,13 +76,24 @@ class Output:
         clean = self._context.redact(text)
         return bytes(part) if clean == text else clean.encode("utf-8", "surrogateescape")
 
+    def _end_cleanly(self, file: IO[bytes]) -> None:
+        """Leave out the end of what was cut: half a secret there is not known any more."""
+        file.seek(max(file.tell() - 2 * _BEYOND, 0))
+        at = file.tell()
+        end = self._clean(file.read())
+        file.seek(at)
+        file.truncate()
+        file.write(end[:-_BEYOND])
+
     def outputs(self) -> dict[str, Any]:
         """Give ``{<name>, <name>_bytes}``, and ``<name>_artifact`` where the whole was kept.
 
-        The artifact ends where one artifact may not be larger.
+        The artifact ends a little before one may not be larger.
         """
         found: dict[str, Any] = {self.name: self.text(), f"{self.name}_bytes": self.length}
         if self.cut and self._file is not None and self._context.artifact is not None:
+            if self._room < 0:
+                self._end_cleanly(self._file)
             self._file.seek(0)
             kept = self._context.artifact(
                 name=f"{self.name}.txt",

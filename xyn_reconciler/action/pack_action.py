@@ -65,7 +65,11 @@ class PackAction:
         """
         given = with_defaults(self.spec.input_schema, dict(inputs))
         _check(
-            self.spec.input_schema, given, "invalid_inputs", f"the inputs of {self._name}", context
+            self.spec.input_schema,
+            given,
+            "invalid_inputs",
+            f"the inputs of {self._name} do not fit",
+            context,
         )
         body = next((each for each in BODIES if each in self._definition), None)
         roots = {"inputs": given, "settings": self._pack.settings}
@@ -75,7 +79,8 @@ class PackAction:
             found = self._programmed(roots, context)
         else:
             raise PermanentError("not_installed", f"{self._name} has no body in its pack")
-        _check(self.spec.output_schema, found, "invalid_output", f"what {self._name} gave", context)
+        what = f"what {self._name} gave does not fit"
+        _check(self.spec.output_schema, found, "invalid_output", what, context)
         return found
 
     # ── without code ─────────────────────────────────────────────────────────────────────────────
@@ -113,7 +118,7 @@ class PackAction:
             tool.spec.input_schema,
             call,
             "invalid_inputs",
-            f"what {tool.spec.name} is given",
+            f"what {tool.spec.name} is given does not fit",
             context,
         )
         rules = self._definition.get("errors") or ()
@@ -180,7 +185,7 @@ class PackAction:
             self._tools[http].spec.input_schema,
             call,
             "invalid_inputs",
-            "what the program asks",
+            "what the program asks does not fit",
             context,
         )
         try:
@@ -251,7 +256,7 @@ def _judged(
     answer: dict[str, Any], expected: list[int] | None, context: ActionContext
 ) -> StepError | None:
     """What ``http.call`` itself takes an answer for."""
-    from xyn_reconciler.action.http_request import judged  # noqa: PLC0415 - loaded by the call
+    from xyn_reconciler.action.http_answer import judged  # noqa: PLC0415 - loaded by the call
 
     try:
         judged(answer, expected, context.redact)
@@ -267,4 +272,4 @@ def _check(
 
     problem = mismatch(schema, value, context.redact) if schema else None
     if problem is not None:
-        raise PermanentError(code, f"{what} does not fit: {problem}")
+        raise PermanentError(code, f"{what}: {problem}")

@@ -38,7 +38,8 @@ _OF_TABLES: Final = {
 _OF_MIGRATIONS: Final = {
     **_OF_PACKS,
     "migration_changed": "a step that ran here is another text now, or gone",
-    "contract_changed": "a table would lose something: its key or a column's type changed",
+    "contract_changed": "a table would lose something (its key or a column's type changed), or"
+    " a migration took its name",
 }
 _PLANNED: Final = {
     "type": "object",

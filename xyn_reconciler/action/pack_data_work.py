@@ -68,7 +68,7 @@ class _Work:
         pack_id, database = inputs["pack"], self._lent.database
         with database.advisory_lock(f"xyn.pack.{pack_id}") as lock:
             pack = self._pack(pack_id)
-            with database.begin() as connection:
+            with _coded("contract_changed"), database.begin() as connection:
                 ahead = _ahead(connection, pack_id, pack)
                 role = pack_migrations.role_of(pack_id, desired.read_node(connection).database_id)
                 for change in ahead.tables:

@@ -61,6 +61,8 @@ def run_example(example: Mapping[str, Any], pack: PlanPack, tools: Mapping[str, 
         return Result(outcome="skipped", reasons=(failed.message,))
     reasons = [*exchanges.differences, *exchanges.missing()]
     reasons += _compared(example.get("expect") or {}, outputs, failed)
+    if reasons and failed is not None and failed.failure_code == "secret_not_found":
+        reasons.append("an example has secrets of its own: secrets: {REFERENCE: made-up}")
     if reasons:
         reasons += [f"log: {line}" for line in lines[-_LOG_LINES:]]
     return Result(

@@ -6,14 +6,14 @@ exactly one answer of the right form counts as one.
 """
 
 import datetime as dt
-import json
 import re
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from xyn_reconciler.action.program_output import Ended
+from xyn_reconciler.model import strict_json
 from xyn_reconciler.model.errors import PermanentError, StepError, TemporaryError
 
 _CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -21,8 +21,9 @@ _OF_AN_ERROR: Final = frozenset({"code", "message", "temporary", "retry_after"})
 _OF_HTTP: Final = frozenset({"body", "form", "headers", "json", "method", "query"})
 _OF_A_REQUEST: Final = _OF_HTTP | {"of", "path", "tls"}
 _OF_TLS: Final = frozenset({"ca", "server_name"})
-_PATH: Final = re.compile(r"(/(?!(?:\.|%2e){1,2}(?:/|$))[^/?#\s]*)*", re.IGNORECASE)
-"""Below what is declared: no segment leads back up."""
+_PATH: Final = re.compile(r"(/[^/?#\s]*)*")
+_UP: Final = re.compile(r"(?:/|\\|%2f|%5c)(?:\.|%2e){1,2}(?:[;/\\]|%2f|%5c|%3b|$)", re.IGNORECASE)
+"""A segment that leads back up, for a server that decodes before it looks, too."""
 _LONGEST_MESSAGE: Final = 4000
 _LONGEST_WAIT: Final = 3600
 _SHOWN: Final = 200
@@ -51,9 +52,12 @@ def answer(ended: Ended, redact: Callable[[str], str]) -> dict[str, Any] | Asked
     """
     if ended.status < 0:
         raise _killed(-ended.status, ended.said)
-    if ended.status != 0 and not ended.stdout.strip():
-        raise _exit_status(ended, redact)
-    said = _one_object(ended.stdout, redact)
+    try:
+        said = _one_object(ended.stdout, redact)
+    except StepError:
+        if ended.status != 0:
+            raise _exit_status(ended, redact) from None  # Half an answer is not what went wrong.
+        raise
     if "error" in said:
         raise _failure(said["error"], redact)
     if ended.status != 0:
@@ -67,9 +71,11 @@ def answer(ended: Ended, redact: Callable[[str], str]) -> dict[str, Any] | Asked
 
 
 def _one_object(stdout: bytes, redact: Callable[[str], str]) -> dict[str, Any]:
+    if not stdout.strip():
+        raise _invalid("it printed nothing (one with xyn_kit ends by calling its action)")
     try:
-        said = json.loads(stdout.decode("utf-8"), parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
+        said = strict_json.loads(stdout)
+    except ValueError as error:
         shown = _beginning(stdout, redact)
         raise _invalid(f"it printed {shown}, which is not one JSON object ({error})") from error
     if not isinstance(said, dict) or said.keys() not in ({"outputs"}, {"error"}, {"ask"}):
@@ -82,10 +88,6 @@ def _one_object(stdout: bytes, redact: Callable[[str], str]) -> dict[str, Any]:
 
 def _beginning(stdout: bytes, redact: Callable[[str], str]) -> str:
     return repr(redact(stdout.decode("utf-8", "backslashreplace"))[:_SHOWN])
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
 
 
 def _failure(error: object, redact: Callable[[str], str]) -> StepError:
@@ -115,7 +117,7 @@ def _asked(asked: object) -> Asked:
         raise _invalid("of is the name of one of run.ask")
     if not isinstance(tls, dict) or tls.keys() - _OF_TLS:
         raise _invalid(f"tls of what it asks is of {', '.join(sorted(_OF_TLS))}")
-    if not isinstance(path, str) or not _PATH.fullmatch(path):
+    if not isinstance(path, str) or not _PATH.fullmatch(path) or _UP.search(path):
         raise _invalid("the path of what it asks begins with / and has neither ? nor # nor ..")
     return Asked(of, path, more, tls)
 

@@ -15,6 +15,10 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, Final
 
+from xyn_reconciler.model.errors import PermanentError
+
+LONGEST: Final = 131_071
+"""Bytes of the line, which is one argument of the login shell: Linux takes no longer one."""
 KILL_AFTER: Final = 2
 """Seconds between asking the command to end and ending it."""
 
@@ -40,11 +44,32 @@ exit "$s"
 
 
 def remote_command(inputs: Mapping[str, Any], seconds: float) -> str:
-    """Give the line that sshd hands to the user's login shell."""
+    """Give the line that sshd hands to the user's login shell.
+
+    Raises ``PermanentError`` (``invalid_inputs``) for what a tool on the way could read as
+    something else, or cannot take.
+    """
     if "argv" in inputs:
         command = [str(word) for word in inputs["argv"]]
     else:
         command = ["sh", "-c", inputs["cmd"]]
+    if not command[0] or command[0].startswith("-"):
+        message = f"{command[0]!r} is not a program: a name that begins with - is read as an option"
+        raise PermanentError("invalid_inputs", message)
     # The other side's clock is the second belt: ours, and the watcher, come first.
     most = math.ceil(max(seconds, 0.0)) + KILL_AFTER
-    return shlex.join(["exec", "sh", "-c", _SCRIPT, "xyn", str(most), *command])
+    line = shlex.join(["exec", "sh", "-c", _SCRIPT, "xyn", str(most), *command])
+    try:
+        length = len(line.encode())
+    except UnicodeEncodeError as error:
+        message = "a command cannot hold half a surrogate pair, which is no character"
+        raise PermanentError("invalid_inputs", message) from error
+    if "\0" in line:
+        raise PermanentError("invalid_inputs", "a command cannot hold the character NUL")
+    if length > LONGEST:
+        message = (
+            f"the command and what ends it over there have {length:,} bytes quoted, {LONGEST:,} are"
+            " possible: have it fetch what is long"
+        )
+        raise PermanentError("invalid_inputs", message)
+    return line

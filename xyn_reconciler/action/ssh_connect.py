@@ -10,8 +10,10 @@ would go around it and is refused.
 import contextlib
 import io
 import ipaddress
+import logging
 import socket
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, Protocol, cast
 
 import fabric
@@ -32,9 +34,13 @@ from xyn_reconciler.action.connection import Dialer
 from xyn_reconciler.action.context import ActionContext
 from xyn_reconciler.action.egress import parse_rule, permitted
 from xyn_reconciler.action.known_hosts import KnownHosts, changed, read_files
+from xyn_reconciler.action.ssh_config import configuration, invalid
 from xyn_reconciler.action.ssh_route import Stop, jumps, route
 from xyn_reconciler.action.watch import ended_by
 from xyn_reconciler.model.errors import PermanentError, TemporaryError
+
+# What it tells its log, traces and all, it raises too.
+logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 _KEYS: Final[tuple[type[PKey], ...]] = (Ed25519Key, ECDSAKey, RSAKey)
 
@@ -90,14 +96,16 @@ def _known(given: str | None, context: ActionContext) -> KnownHosts:
 
 def _hops(stops: Sequence[Stop], context: ActionContext) -> list[Hop]:
     """Give the connections in the order they are made; the last is the host itself."""
-    config = fabric.Config(lazy=True)
-    config.load_ssh_config()
-    if len(stops) == 1:
-        asked: Mapping[str, str] = cast("Any", config).base_ssh_config.lookup(stops[0].host)
-        stops = [*jumps(asked.get("proxyjump", "none")), *stops]
+    config = configuration()
     hops: list[Hop] = []
-    for stop in stops:
-        hops.append(_connection(stop, config, hops, context))
+    try:
+        if len(stops) == 1:
+            asked: Mapping[str, str] = cast("Any", config).base_ssh_config.lookup(stops[0].host)
+            stops = [*jumps(asked.get("proxyjump", "none")), *stops]
+        for stop in stops:
+            hops.append(_connection(stop, config, hops, context))
+    except (SSHException, ValueError) as error:
+        raise invalid(f"for {stops[-1].host}", error) from error
     return hops
 
 
@@ -116,9 +124,14 @@ def _connection(
         connect_kwargs={"allow_agent": True, "look_for_keys": True},
     )
     connection = cast("Hop", made)
+    if not 0 < connection.port < 2**16:
+        raise invalid(f"for {stop.host}", f"{connection.port} is not a port")
     if connection.ssh_config.get("proxycommand", "none") != "none":
         message = f"the ProxyCommand for {stop.host} goes around the egress rule; use ProxyJump"
         raise PermanentError("proxy_command_refused", message)
+    # As ssh does: a key of its configuration that is not there is passed over.
+    keys = connection.connect_kwargs.get("key_filename") or []
+    connection.connect_kwargs["key_filename"] = [key for key in keys if Path(key).exists()]
     _set_credentials(connection, stop, context)
     return connection
 
@@ -148,21 +161,14 @@ def _set_credentials(hop: Hop, stop: Stop, context: ActionContext) -> None:
     hop.connect_kwargs.pop("key_filename", None)
     hop.connect_kwargs |= {"allow_agent": False, "look_for_keys": False}
     if stop.key_ref is not None:
-        hop.connect_kwargs["pkey"] = _key(_secret(stop.key_ref, context), stop.key_ref)
+        hop.connect_kwargs["pkey"] = _key(context.credential(stop.key_ref), stop.key_ref)
     if stop.password_ref is not None:
-        hop.connect_kwargs["password"] = _secret(stop.password_ref, context)
-
-
-def _secret(reference: str, context: ActionContext) -> str:
-    value = context.secret(reference)
-    if value is None:
-        raise PermanentError("secret_not_found", f"there is no secret {reference} on this node")
-    return value
+        hop.connect_kwargs["password"] = context.credential(stop.password_ref)
 
 
 def _key(text: str, reference: str) -> PKey:
     for kind in _KEYS:
-        with contextlib.suppress(SSHException, ValueError):
+        with contextlib.suppress(Exception):  # paramiko breaks in many ways on what is no key
             return kind.from_private_key(io.StringIO(text.strip() + "\n"))
     message = f"{reference} is no private key without a passphrase (Ed25519, ECDSA or RSA)"
     raise PermanentError("invalid_key", message)

@@ -5,6 +5,7 @@ host and no user begins with ``-``, nor holds what a shell or a configuration
 would read as something else.
 """
 
+import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any, Final
 
 from xyn_reconciler.model.errors import PermanentError
 
-_HOST: Final = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9._:-]{0,252}")
+_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,252}")
 _USER: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@-]{0,63}\$?")
 _GATEWAY: Final = re.compile(
     r"(?:(?P<user>[^@]*)@)?(?:\[(?P<ipv6>[^\]]*)\]|(?P<host>[^:]*))(?::(?P<port>[0-9]{1,5}))?"
@@ -73,9 +74,12 @@ def route(inputs: Mapping[str, Any]) -> list[Stop]:
 
 
 def jumps(text: str) -> Sequence[Stop]:
-    """Read ``ProxyJump`` of ssh's configuration."""
+    """Read ``ProxyJump`` of ssh's configuration; raises as :func:`route`."""
     names = [name.strip() for name in text.split(",")]
-    return [] if names == ["none"] else [_gateway(name) for name in names]
+    stops = [] if names == ["none"] else [_gateway(name) for name in names]
+    for stop in stops:
+        _check(stop)
+    return stops
 
 
 def _gateway(given: str | Mapping[str, Any]) -> Stop:
@@ -99,9 +103,17 @@ def _with_key(stop: Stop, key: str | None) -> Stop:
 
 
 def _check(stop: Stop) -> None:
-    if not _HOST.fullmatch(stop.host):
-        raise PermanentError("invalid_inputs", f"{stop.host!r} is not a host")
+    if not _NAME.fullmatch(stop.host) and not _is_ipv6(stop.host):
+        message = f"{stop.host!r} is not a host: a name or an address; port and user are said apart"
+        raise PermanentError("invalid_inputs", message)
     if stop.user is not None and not _USER.fullmatch(stop.user):
         raise PermanentError("invalid_inputs", f"{stop.user!r} is not a user")
     if stop.port is not None and not 0 < stop.port < 2**16:
         raise PermanentError("invalid_inputs", f"{stop.port} is not a port")
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        return ipaddress.IPv6Address(host).scope_id is None
+    except ValueError:
+        return False

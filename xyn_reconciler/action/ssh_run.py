@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from xyn_reconciler.action.context import ActionContext
 from xyn_reconciler.action.output import Output, output_properties
 from xyn_reconciler.action.ssh_command import remote_command
-from xyn_reconciler.action.ssh_route import GATEWAY, PROPERTIES, route
+from xyn_reconciler.action.ssh_route import GATEWAY, PROPERTIES
 from xyn_reconciler.action.watch import SLICE_SECONDS, over
 from xyn_reconciler.model.capability import ActionSpec
 from xyn_reconciler.model.errors import PermanentError, TemporaryError
@@ -73,8 +73,10 @@ ERRORS: Final = {
     "invalid_known_hosts": "A line of known_hosts in the step is no entry.",
     "invalid_key": "The secret is no private key without a passphrase.",
     "secret_not_found": "There is no such secret on this node.",
+    "invalid_secret": "A secret is no text in UTF-8.",
     "egress_denied": "node.yaml does not allow this node to connect there.",
     "host_unresolved": "The name of the host does not resolve; tried again.",
+    "invalid_ssh_config": "~/.ssh/config cannot be read, or would run a program (Match exec).",
     "proxy_command_refused": "~/.ssh/config has a ProxyCommand, which would go around egress.",
     "host_key_unknown": "The host shows a key that is not known; the message has the line to add.",
     "host_key_changed": "The host shows another key than the known one; both are named.",
@@ -100,7 +102,7 @@ class SshRun:
 
     def run(self, inputs: Mapping[str, Any], context: ActionContext) -> dict[str, Any]:
         """Run it and give ``{exit_status, stdout, stderr, ...}``; codes: :data:`ERRORS`."""
-        _check(inputs)
+        command = remote_command(inputs, context.seconds_left())
         from xyn_reconciler.action.ssh_connect import (  # noqa: PLC0415 - paramiko takes a second
             logged_in,
             translated,
@@ -116,7 +118,7 @@ class SshRun:
                 channel = connection.transport.open_session(
                     window_size=_WINDOW, timeout=max(context.seconds_left(), 0.1)
                 )
-                channel.exec_command(remote_command(inputs, context.seconds_left()))
+                channel.exec_command(command)
             status = _status(channel, stdout, stderr, context)
             context.log(f"ssh {inputs['host']}: exit status {status}")
             outputs = {"exit_status": status, **stdout.outputs(), **stderr.outputs()}
@@ -124,17 +126,6 @@ class SshRun:
             message = f"the command ended with exit status {status}"
             raise PermanentError("exit_status", message, details=outputs)
         return outputs
-
-
-def _check(inputs: Mapping[str, Any]) -> None:
-    """Refuse what a tool on the way could read as something else."""
-    route(inputs)
-    words = [str(word) for word in inputs.get("argv", [inputs.get("cmd", "")])]
-    if any("\0" in word for word in words):
-        raise PermanentError("invalid_inputs", "a command cannot hold the character NUL")
-    if "argv" in inputs and (not words[0] or words[0].startswith("-")):
-        message = f"{words[0]!r} is not a program: a name that begins with - is read as an option"
-        raise PermanentError("invalid_inputs", message)
 
 
 def _status(channel: "Channel", stdout: Output, stderr: Output, context: ActionContext) -> int:

@@ -90,7 +90,8 @@ class Tls:
 def _of(ca: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
-        context.load_verify_locations(cadata=ca)
+        # What is not ASCII stands between the certificates, as a name above each.
+        context.load_verify_locations(cadata=ca.encode("ascii", "replace").decode())
     except (ssl.SSLError, ValueError) as error:
         raise PermanentError(
             "invalid_inputs", f"tls.ca is no certificate in PEM: {error}"

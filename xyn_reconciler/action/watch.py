@@ -21,8 +21,15 @@ def over(context: ActionContext) -> StepError | None:
     if context.cancelled():
         return PermanentError("cancelled", "the run was cancelled")
     if context.seconds_left() <= 0:
-        return TemporaryError("timeout", "the step took longer than it may")
+        return TemporaryError("timeout", "it took longer than it may")
     return None
+
+
+def go_on(context: ActionContext) -> None:
+    """Raise where the attempt is over."""
+    reason = over(context)
+    if reason is not None:
+        raise reason
 
 
 @contextlib.contextmanager

@@ -37,8 +37,33 @@ def _contains(pattern: str, text: str) -> bool:
         return False  # half a surrogate pair is no character that a pattern could name
 
 
+def _one_of(
+    validator: Any,  # noqa: ANN401 - jsonschema's protocol
+    alternatives: list[Any],
+    instance: Any,  # noqa: ANN401 - any JSON value
+    schema: object,
+) -> Iterator[ValidationError]:
+    """Say of members that exclude each other which those are, in place of the whole value."""
+    usual = Draft202012Validator.VALIDATORS["oneOf"]
+    members = [each["required"][0] for each in alternatives if _wants_one_member(each)]
+    if len(members) < len(alternatives) or not validator.is_type(instance, "object"):
+        yield from usual(validator, alternatives, instance, schema)
+        return
+    given = [name for name in members if name in instance]
+    if len(given) != 1:
+        found = " and ".join(given) or "none of them"
+        yield ValidationError(f"needs one of {', '.join(members)}, and has {found}")
+
+
+def _wants_one_member(schema: object) -> bool:
+    match schema:
+        case {"required": [_], **rest}:
+            return not rest
+    return False
+
+
 SafeValidator: Final[type[Draft202012Validator]] = extend(  # type: ignore[no-untyped-call]  # as jsonschema ships it
-    Draft202012Validator, {"pattern": _pattern}
+    Draft202012Validator, {"pattern": _pattern, "oneOf": _one_of}
 )
 """JSON Schema 2020-12 with patterns of RE2; formats are not checked."""
 

@@ -14,9 +14,9 @@ from typing import Final, Literal
 
 from xyn_reconciler.model.errors import ConflictError, NotFoundError
 from xyn_reconciler.store import git_command
-from xyn_reconciler.store.git import Repository
+from xyn_reconciler.store.git import PathTakenError, Repository
 from xyn_reconciler.store.git_mirror import without_credentials
-from xyn_reconciler.store.managed_names import check_name
+from xyn_reconciler.store.managed_names import check_name, reads_as_another
 from xyn_reconciler.store.managed_repository import (
     Look,
     ManagedRepository,
@@ -59,7 +59,8 @@ class Fetched:
     branches: dict[str, str]
     """Branch to its tip over there."""
     diverged: list[str]
-    """Branches that have commits here which are not over there; they stay where they are."""
+    """Branches that could not follow: they have commits here which are not over there, or
+    another branch here stands in their way."""
 
 
 class ManagedRepositories:
@@ -93,9 +94,10 @@ class ManagedRepositories:
     def fetch(self, name: str, remote: Remote, look: Look) -> Fetched:
         """Bring branches and tags of another repository, into a new one or one that is there.
 
-        Branches there become ``origin/<branch>``; the branch of the same name follows, as long
-        as it has no commits of its own. All or nothing: a new repository is there when its
-        content is. Raises ``GitError`` with what the other side said, :class:`TooMuchError`.
+        Branches there become ``origin/<branch>``, and those that are gone there are gone; the
+        branch of the same name follows, as long as it has no commits of its own. A new repository
+        is there when its content is. Raises ``GitError`` with what the other side said,
+        :class:`TooMuchError`.
         """
         place = self._place(name)
         if place.is_dir():
@@ -134,13 +136,21 @@ class ManagedRepositories:
                 },
                 settings=remote.settings,
             )
-            arguments = ["fetch", "--quiet", "--atomic", "--no-tags", "--no-write-fetch-head"]
+            # Not atomic: a branch a that became a/b has to go before the other can come. Tags by
+            # their option, since those of a refspec would be pruned too.
+            arguments = [
+                "fetch",
+                "--quiet",
+                "--prune",
+                "--tags",
+                "--force",
+                "--no-write-fetch-head",
+            ]
             arguments += ["--no-auto-maintenance", "--no-recurse-submodules", "--end-of-options"]
-            specs = ["+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"]
             try:
                 git_command.run(
                     repository.path,
-                    [*arguments, remote.url, *specs],
+                    [*arguments, remote.url, "+refs/heads/*:refs/remotes/origin/*"],
                     env=environment,
                     seconds=24 * 3600.0,  # the attempt's own limit is in ``look``
                     look=lambda: _look(repository, look),
@@ -177,10 +187,15 @@ def _followed(repository: Repository, *, created: bool) -> Fetched:
         raise TooMuchError(f"it has more than {MOST_BRANCHES:,} branches")
     diverged = []
     for branch, tip in there.items():
+        if reads_as_another(branch):
+            continue
         ref = f"refs/heads/{branch}"
         here = repository.resolve(ref)
         if here is None or (here != tip and repository.is_ancestor(here, tip)):
-            repository.update_ref(ref, expected=here, new=tip)
+            try:
+                repository.update_ref(ref, expected=here, new=tip)
+            except PathTakenError:
+                diverged.append(branch)
         elif not repository.is_ancestor(tip, here):
             diverged.append(branch)
     return Fetched(

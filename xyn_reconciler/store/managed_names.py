@@ -42,10 +42,16 @@ def check_ref(ref: str) -> None:
 
 
 def check_branch(name: str) -> None:
-    """As :func:`check_ref`, of what a commit may go to."""
+    """As :func:`check_ref`, of what a commit may go to: never what reads as something else."""
     check_ref(name)
-    if SHA.fullmatch(name):
-        raise InvalidError("a branch is not named like a commit")
+    if reads_as_another(name):
+        raise InvalidError(f"a branch is not named like a commit, HEAD, origin/… or refs/…: {name}")
+
+
+def reads_as_another(branch: str) -> bool:
+    """Whether the name of a branch would stand before what the same words mean elsewhere."""
+    odd = branch == "HEAD" or branch.startswith(("origin/", "refs/"))
+    return odd or SHA.fullmatch(branch) is not None
 
 
 def check_path(path: str) -> None:

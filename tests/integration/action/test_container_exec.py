@@ -2,6 +2,7 @@
 
 import datetime as dt
 import io
+import json
 import shutil
 import subprocess
 import threading
@@ -9,11 +10,12 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.acceptance.docker_engine import Engine, docker_engine
+from tests.acceptance.docker_engine import Engine
 from tests.integration.action.conftest import Kept
 from tests.neighbours import neighbour
 from tests.running import wait_for
@@ -38,7 +40,7 @@ class Images:
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Images]:
+def images(shared_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Images]:
     folder = tmp_path_factory.mktemp("busybox")
     (folder / "tree" / "bin").mkdir(parents=True)
     shutil.copy(neighbour("busybox", "docker"), folder / "tree" / "bin" / "busybox")
@@ -46,14 +48,16 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Images]:
                  "ln", "mkdir", "mkfifo", "dd", "truncate", "pwd", "kill"):  # fmt: skip
         (folder / "tree" / "bin" / name).symlink_to("busybox")
     subprocess.run(["tar", "-C", folder / "tree", "-cf", folder / "busybox.tar", "."], check=True)
-    with docker_engine() as engine, pytest.MonkeyPatch.context() as patch:
-        if engine.host:
-            patch.setenv("DOCKER_HOST", engine.host)
+    with pytest.MonkeyPatch.context() as patch:
+        if shared_engine.host:
+            patch.setenv("DOCKER_HOST", shared_engine.host)
         # An entrypoint of its own shows that it is not used.
         change = 'ENTRYPOINT ["/bin/echo", "entry"]'
-        found = engine.docker("import", "--change", change, str(folder / "busybox.tar")).strip()
-        yield Images(engine, found)
-        engine.docker("image", "rm", "--force", found)
+        found = shared_engine.docker(
+            "import", "--change", change, str(folder / "busybox.tar")
+        ).strip()
+        yield Images(shared_engine, found)
+        shared_engine.docker("image", "rm", "--force", found)
 
 
 def run(context: ActionContext, images: Images, *argv: str, **inputs: Any) -> dict[str, Any]:  # noqa: ANN401 - the action's inputs
@@ -106,6 +110,18 @@ def test_it_has_no_privilege_no_network_and_nothing_to_write_on_but_tmp(
         *("65534", "CapEff:", "0" * 16, "CapBnd:", "0" * 16, "NoNewPrivs:", "1", "lo"),
         *("read-only", "tmp"),
     ]
+
+
+def test_nothing_of_the_nodes_user_goes_along(
+    attempt: ActionContext, images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxies = {"proxies": {"default": {"httpProxy": "http://ada:secret@proxy.example.net"}}}
+    (tmp_path / "config.json").write_text(json.dumps(proxies))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+
+    outputs = run(attempt, images, "sh", "-c", "echo $HTTP_PROXY$http_proxy")
+
+    assert outputs["stdout"] == "\n"
 
 
 def test_it_carries_the_labels_of_its_run_and_step_while_it_runs(
@@ -181,6 +197,16 @@ def test_much_output_is_cut_in_the_outputs_and_whole_in_an_artifact(
     assert outputs["stdout"].startswith("1\n2\n")
     assert outputs["stdout"].endswith("\n100000\n")
     assert kept.contents == {outputs["stdout_artifact"]: whole.encode()}
+
+
+@pytest.mark.parametrize("length", [3, 64])
+def test_no_network_is_found_by_its_id(attempt: ActionContext, images: Images, length: int) -> None:
+    bridge = images.engine.docker("network", "inspect", "--format", "{{.Id}}", "bridge")
+
+    error = failure(lambda: run(attempt, images, "true", network=bridge[:length]))
+
+    assert error.failure_code == "engine_refused"
+    assert f"no network {bridge[:length]}" in error.message
 
 
 def test_an_image_that_is_not_there_is_named(attempt: ActionContext, images: Images) -> None:

@@ -287,6 +287,23 @@ def test_a_ref_is_a_name_and_no_option(bench: Bench, ref: str) -> None:
         bench.commit({"a": "2"}, branch=ref)
 
 
+@pytest.mark.parametrize("branch", ["origin/main", "refs/xyn/runs", "HEAD", "0" * 40])
+def test_a_branch_is_not_named_like_something_else(bench: Bench, branch: str) -> None:
+    bench.init()
+
+    with pytest.raises(XynError) as caught:
+        bench.commit({"a": "1"}, branch=branch)
+
+    assert failure(caught.value) == "invalid_request"
+
+
+def test_a_message_of_half_a_character_is_committed_without_it(bench: Bench) -> None:
+    bench.init()
+    bench.commit({"a": "1"}, message="caf\ud800")
+
+    assert bench.log()[0]["subject"] == "caf?"
+
+
 # ── strangers' trees ─────────────────────────────────────────────────────────────────────────────
 
 
@@ -622,6 +639,37 @@ def test_another_managed_repository_is_cloned_by_its_name(bench: Bench) -> None:
     with pytest.raises(XynError) as caught:
         bench.clone(**{"repository": "other", "from": "nothing"})
     assert failure(caught.value) == "repository_not_found"
+
+
+def test_branches_that_are_gone_over_there_are_gone_from_origin(bench: Bench) -> None:
+    bench.init()
+    tip = bench.commit({"a": "1"})["commit"]
+    site = bench.place.path("site")
+    git(site, "update-ref", "refs/heads/topic", tip)
+    git(site, "update-ref", "refs/tags/v1", tip)
+    bench.clone(**{"repository": "copy", "from": "site"})
+    git(site, "update-ref", "-d", "refs/heads/topic")
+    git(site, "update-ref", "-d", "refs/tags/v1")
+    git(site, "update-ref", "refs/heads/topic/2", tip)
+
+    outputs = bench.clone(**{"repository": "copy", "from": "site"})
+
+    assert outputs["branches"] == {"main": tip, "topic/2": tip}
+    # What was fetched once stays: topic, which its successor cannot stand beside, and the tag.
+    assert outputs["diverged"] == ["topic/2"]
+    assert bench.log(repository="copy", ref="topic")
+    assert bench.log(repository="copy", ref="v1")
+
+
+def test_a_branch_over_there_does_not_stand_before_what_is_over_there(bench: Bench) -> None:
+    bench.init()
+    tip = bench.commit({"a": "1"})["commit"]
+    other = bench.commit({"a": "2"}, branch="other")["commit"]
+    git(bench.place.path("site"), "update-ref", "refs/heads/origin/main", other)
+
+    bench.clone(**{"repository": "copy", "from": "site"})
+
+    assert bench.log(repository="copy", ref="origin/main")[0]["commit"] == tip
 
 
 def test_an_empty_repository_is_cloned_too(bench: Bench) -> None:

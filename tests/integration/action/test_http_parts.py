@@ -32,6 +32,7 @@ SECRETS = {
     "env/TOKEN": "t0ken-t0ken\n",
     "env/PASSWORD": "päss:word",
     "env/SPLIT": "a\r\nX-Evil: yes",
+    "env/BYTES": "caf\udce9",
 }
 
 
@@ -212,7 +213,7 @@ def test_no_credential_and_no_key_goes_on_to_another_origin(
         replace(context, idempotency_key="k1"),
         url=f"{server.url}/from",
         auth=auth,
-        headers={"X-Gitlab-Token": "x", "Cookie": "a=b", "X-Plain": "stays"},
+        headers={"X-Gitlab-Token": "x", "Cookie": "a=b", "Accept": "text/csv"},
     )
 
     (_, _, first, _), (_, path, second, _) = server.seen
@@ -220,7 +221,7 @@ def test_no_credential_and_no_key_goes_on_to_another_origin(
     assert path == "/to"
     assert len(private & first.keys()) == 4
     assert private.isdisjoint(second)
-    assert second["x-plain"] == "stays"
+    assert second["accept"] == "text/csv"
 
 
 def test_credentials_stay_with_a_redirect_within_the_origin(
@@ -238,14 +239,11 @@ def test_credentials_stay_with_a_redirect_within_the_origin(
     ("inputs", "expected"),
     [
         ({"auth": {"bearer_ref": "env/NONE"}}, "secret_not_found"),
+        ({"auth": {"basic": {"user": "a", "password_ref": "env/BYTES"}}}, "invalid_secret"),
         ({"auth": {"header": {"name": "Host", "value_ref": "env/TOKEN"}}}, "invalid_header"),
         ({"auth": {"header": {"name": "a b", "value_ref": "env/TOKEN"}}}, "invalid_header"),
         ({"auth": {"bearer_ref": "env/SPLIT"}}, "invalid_header"),
         ({"auth": {"header": {"name": "X", "value_ref": "env/SPLIT"}}}, "invalid_header"),
-        (
-            {"auth": {"basic": {"user": "a:b", "password_ref": "env/PASSWORD"}}},
-            "invalid_inputs",
-        ),
         ({"auth": {"bearer_ref": "env/TOKEN"}, "bearer_ref": "env/TOKEN"}, "invalid_inputs"),
     ],
 )
@@ -527,6 +525,11 @@ def test_a_charset_that_is_none_of_texts_is_read_as_utf_8(
     server.answers["/"] = (200, {"content-type": kind}, "+AG- ä\\x41".encode())
 
     assert call(context, url=f"{server.url}/")["body"] == "+AG- ä\\x41"
+
+
+def test_a_timeout_that_is_a_slip_is_refused(server: Server, context: ActionContext) -> None:
+    assert code(lambda: call(context, url=server.url, timeout="99999d")) == "invalid_inputs"
+    assert server.seen == []
 
 
 def test_the_timeout_of_a_call_is_shorter_than_the_steps(context: ActionContext) -> None:

@@ -174,7 +174,10 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(
 def test_an_authority_of_ones_own_is_trusted_instead(server: str, context: ActionContext) -> None:
     other = identity("Another authority").certificate
 
+    named = f"# Autorit\u00e9\n{CA.certificate}"
+
     assert call(context, url=server, tls={"ca": CA.certificate})["status"] == 200
+    assert call(context, url=server, tls={"ca": named})["status"] == 200
     assert code(lambda: call(context, url=server, tls={"ca": other})) == "tls_failed"
     assert code(lambda: call(context, url=server, tls={"ca": "no PEM"})) == "invalid_inputs"
 

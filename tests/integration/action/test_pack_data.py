@@ -1,6 +1,7 @@
 """Packs' tables on a real Postgres: made, filled, migrated, safe from the SQL that packs bring."""
 
 import datetime as dt
+import hashlib
 import json
 import threading
 import time
@@ -36,6 +37,8 @@ HOSTS: dict[str, Any] = {
     },
 }
 BIG = 12345678901234567890.5
+LONG = "".join(hashlib.sha512(bytes([n])).hexdigest() for n in range(200))
+"""Too long for an index, also when it is compressed."""
 
 
 @dataclass
@@ -137,6 +140,7 @@ def test_replace_takes_out_what_is_not_there_any_more(packs: Packs, context: Act
         {"name": "x", "state": "0"},
         {"name": "x\u0000"},
         {"name": "x", "state": 2**70},
+        {"name": LONG},
     ],
 )
 def test_a_row_that_does_not_fit_is_refused_with_all_others(
@@ -160,6 +164,7 @@ def test_a_row_that_does_not_fit_is_refused_with_all_others(
         {"where": {"labels": {}}},
         {"order": ["name; --"]},
         {"where": {"name": "\u0000"}},
+        {"where": {"name": "\ud800"}},
     ],
 )
 def test_a_question_that_makes_no_sense_is_refused(
@@ -242,7 +247,53 @@ def test_a_contract_that_would_lose_something_is_refused(
 
 # ── migrations ───────────────────────────────────────────────────────────────────────────────────
 
+NAME_TAKEN = "CREATE TABLE hosts (x int)"
 NOTES = "CREATE TABLE notes (id int PRIMARY KEY, host text REFERENCES hosts);"
+
+
+def test_a_row_that_the_packs_own_table_refers_to_stays(
+    packs: Packs, context: ActionContext
+) -> None:
+    packs.is_active(
+        _0001_notes=NOTES,
+        _0002_row="INSERT INTO hosts (name, _row, _written_at) VALUES ('web-1', '{}', now());"
+        " INSERT INTO notes VALUES (1, 'web-1')",
+    )
+    packs.do("migrate.apply", context)
+
+    for action, code, asked in (
+        ("rows.delete", "bad_question", {"all": True}),
+        ("rows.upsert", "bad_row", {"rows": [], "replace": True}),
+    ):
+        with pytest.raises(PermanentError, match="refers to a row") as caught:
+            packs.do(action, context, table="hosts", **asked)
+        assert caught.value.failure_code == code
+
+
+def test_a_contract_whose_name_a_migration_took_is_told_so(
+    packs: Packs, context: ActionContext
+) -> None:
+    packs.active["shop"] = ActivePack({"id": "shop"}, {"migrations/0001_a.sql": NAME_TAKEN})
+    packs.do("migrate.apply", context)
+    packs.is_active(_0001_a=NAME_TAKEN)
+
+    with pytest.raises(PermanentError, match="called hosts: rename one of the two") as caught:
+        packs.do("migrate.apply", context)
+
+    assert caught.value.failure_code == "contract_changed"
+
+
+def test_a_property_called_as_a_column_of_postgres_is_in_the_row_alone(
+    packs: Packs, context: ActionContext
+) -> None:
+    packs.is_active({**HOSTS, "properties": {**HOSTS["properties"], "xmin": {"type": "integer"}}})
+    packs.do("migrate.apply", context)
+    packs.do("rows.upsert", context, table="hosts", rows=[{"name": "web-1", "xmin": 7}])
+
+    found = packs.do("rows.query", context, table="hosts")["rows"]
+    assert found == [{"name": "web-1", "xmin": 7}]
+    with pytest.raises(PermanentError, match="no column 'xmin'"):
+        packs.do("rows.query", context, table="hosts", where={"xmin": 7})
 
 
 def test_migrations_run_once_in_their_order_and_the_plan_says_which(

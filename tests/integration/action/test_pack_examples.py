@@ -146,7 +146,7 @@ def test_a_request_too_many_and_one_too_few_are_told(outcome: Outcome) -> None:
     few = outcome(one + "  - {response: {}}\nexpect:" + expect)
     none = outcome(one.partition("answers:")[0] + "expect:" + expect)
 
-    assert few == ("failed", "2 requests are declared, 1 came\nlog: POST 127.0.0.1: 200")
+    assert few == ("failed", "answers to 2 are declared, and 1 came\nlog: POST 127.0.0.1: 200")
     assert none[0] == "failed"
     assert "request 1, POST https://api.example.com/v1/find, is one more" in none[1]
 
@@ -212,7 +212,7 @@ def test_a_command_for_another_machine_has_its_answer_from_the_example(outcome: 
         ("action: hello.find\nanswer: []\n", "it.yaml:2:1: unknown_key"),
         ("action: hello.find\nsettings: {url: 3}\n", "its settings do not fit"),
         ("action: hello.find\nwith: {}\n", "invalid_inputs"),
-        ("action: hello.find\nwith: {name: x}\n", "secret_not_found"),
+        ("action: hello.find\nwith: {name: x}\n", "an example has secrets of its own"),
         ("action: [\n", "it.yaml:2:1"),
     ],
 )

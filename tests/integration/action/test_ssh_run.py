@@ -1,6 +1,8 @@
 """``ssh.run`` against a real sshd on this machine."""
 
+import base64
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -208,6 +210,18 @@ def test_a_secret_that_is_no_key_is_named_and_not_shown(
     assert secret is None or secret not in error.message.partition("env/MINE")[0]
 
 
+def test_a_key_that_is_damaged_is_none(attempt: ActionContext, server: Sshd) -> None:
+    first, *middle, last = server.key.strip().splitlines()
+    raw = bytearray(base64.b64decode("".join(middle)))
+    raw[59] ^= 1  # what paramiko only asserts: how many keys there are
+    damaged = "\n".join([first, base64.b64encode(raw).decode(), last])
+    inputs = {"host": "127.0.0.1", "port": server.port, "argv": ["true"], "key_ref": "env/KEY"}
+
+    error = failure(lambda: SshRun().run(inputs, replace(attempt, secret=lambda _: damaged)))
+
+    assert error.failure_code == "invalid_key"
+
+
 def test_the_egress_rule_is_asked(attempt: ActionContext, server: Sshd) -> None:
     error = failure(lambda: run(replace(attempt, egress=()), server, argv=["true"]))
 
@@ -241,7 +255,11 @@ def test_neither_timeout_nor_cancel_leaves_a_process_behind(
     cancelled = threading.Event()
     stopped = replace(attempt, cancelled=cancelled.is_set)
     if how == "timeout":
-        stopped = replace(stopped, deadline=time.monotonic() + 4)
+        began = time.monotonic()
+        run(attempt, server, cmd="true")
+        # Enough for the command to be begun, however busy this machine is.
+        deadline = 2 * time.monotonic() - began + 2
+        stopped = replace(stopped, deadline=deadline)
     outcome: list[StepError] = []
 
     def act() -> None:
@@ -256,7 +274,7 @@ def test_neither_timeout_nor_cancel_leaves_a_process_behind(
 
     assert outcome[0].failure_code == how
     assert isinstance(outcome[0], TemporaryError) == (how == "timeout")
-    wait_for(lambda: mark not in processes(), seconds=5)
+    wait_for(lambda: mark not in processes())
 
 
 def test_a_connection_that_breaks_ends_the_command_over_there(
@@ -284,7 +302,7 @@ def test_a_connection_that_breaks_ends_the_command_over_there(
     worker.kill()
     worker.wait()
 
-    wait_for(lambda: f"\n/bin/sleep {mark}" not in processes(), seconds=10)
+    wait_for(lambda: f"\n/bin/sleep {mark}" not in processes())
 
 
 def test_what_is_left_running_on_purpose_does_not_hold_the_step(
@@ -330,10 +348,30 @@ def configure(home: Path, server: Sshd, more: str = "") -> None:
     (home / ".ssh" / "known_hosts").write_text(server.known_hosts())
 
 
+def test_a_server_that_speaks_no_ssh_is_told_once(
+    attempt: ActionContext, caplog: pytest.LogCaptureFixture
+) -> None:
+    def answer() -> None:
+        with listening.accept()[0] as connection:
+            connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=answer, daemon=True).start()
+        port = listening.getsockname()[1]
+        error = failure(
+            lambda: SshRun().run({"host": "127.0.0.1", "port": port, "argv": ["true"]}, attempt)
+        )
+
+    assert isinstance(error, TemporaryError)
+    assert error.failure_code == "connection"
+    assert not caplog.records
+
+
 def test_an_alias_of_the_workers_ssh_configuration_says_all_the_rest(
     attempt: ActionContext, server: Sshd, home: Path
 ) -> None:
-    configure(home, server)
+    # A key that is not there is passed over, as ssh does.
+    configure(home, server, f"  IdentityFile {home}/no-such-key\n")
 
     outputs = SshRun().run({"host": "web-1", "cmd": "echo hi"}, attempt)
 

@@ -28,6 +28,8 @@ IMAGE = "registry.example.net:5000/tools/jq@sha256:" + "a" * 64
         {"inputs": {"a/b": "0" * 32}},
         {"inputs": {"..": "0" * 32}},
         {"files": {"in/a": ""}, "inputs": {"a": "0" * 32}},
+        {"files": {"in/a": "", "in/a/b": ""}},
+        {"files": {"in/a/b": ""}, "inputs": {"a": "0" * 32}},
         {"artifacts": ["/step/out"]},
         {"artifacts": ["in/"]},
         {"artifacts": ["out/../in"]},

@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from tests.attempts import an_attempt
-from xyn_reconciler.action.http_request import judged
+from xyn_reconciler.action.http_answer import judged
 from xyn_reconciler.action.output import Output
 from xyn_reconciler.action.pack_program import answer
 from xyn_reconciler.action.program_output import MOST_LOG, Ended, Printed

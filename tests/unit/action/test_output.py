@@ -9,6 +9,7 @@ import pytest
 
 from tests.attempts import an_attempt
 from xyn_reconciler.action.output import Output
+from xyn_reconciler.model.redaction import Redactor
 
 PLAIN = an_attempt()
 
@@ -47,14 +48,31 @@ def test_the_whole_is_an_artifact_only_where_the_outputs_do_not_hold_it() -> Non
         kept.append(stream.read())
         return uuid.UUID(int=1)
 
-    context = replace(PLAIN, artifact=keep, artifact_max=30)
+    context = replace(PLAIN, artifact=keep, artifact_max=40_000)
     found = []
-    for length in (10, 25, 60):
+    for length in (10, 25, 60_000):
         with Output("stdout", context, keep=10) as output:
             output.take(b"x" * length)
             found.append(output.outputs())
 
     assert "stdout_artifact" not in found[0]
     assert found[1]["stdout_artifact"] == str(uuid.UUID(int=1))
-    assert found[2]["stdout_bytes"] == 60
-    assert [len(content) for content in kept] == [25, 30]
+    assert found[2]["stdout_bytes"] == 60_000
+    assert [len(content) for content in kept] == [25, 40_000 - 16_384]
+
+
+@pytest.mark.parametrize("before", range(40_000 - 16, 40_000, 5))
+def test_no_half_of_a_secret_stays_where_the_artifact_had_to_end(before: int) -> None:
+    secret = "hunter2-hunter2-"
+    kept: list[bytes] = []
+
+    def keep(*, content: bytes | BinaryIO, **_: object) -> uuid.UUID:
+        kept.append(content if isinstance(content, bytes) else content.read())
+        return uuid.UUID(int=1)
+
+    context = replace(PLAIN, artifact=keep, artifact_max=40_000, redact=Redactor([secret]).text)
+    with Output("stdout", context, keep=10) as output:
+        output.take(b"x" * before + secret.encode() + b"y" * 100)
+        output.outputs()
+
+    assert set(kept[0]) == {ord("x")}

@@ -49,7 +49,7 @@ def test_outputs_are_one_json_object_with_or_without_an_end_of_line(stdout: byte
         b"null",
         b'"text"',
         b"[" * 100_000,
-        b'{"outputs": {"a": ' + b"1" * 5000 + b"}}",
+        b'{"outputs": {"a": ' + b"[" * 500 + b"]" * 500 + b"}}",
         b'{"error": "no"}',
         b'{"error": {}}',
         b'{"error": {"code": "No Code", "message": ""}}',
@@ -66,6 +66,10 @@ def test_anything_else_is_no_answer(stdout: bytes) -> None:
     assert isinstance(found, PermanentError)
     assert found.failure_code == "invalid_answer"
     assert len(found.message) < 2000
+
+
+def test_a_program_that_says_nothing_is_told_what_it_lacks() -> None:
+    assert "ends by calling its action" in failed(b"\n").message
 
 
 @pytest.mark.parametrize(("temporary", "kind"), [(True, TemporaryError), (False, PermanentError)])
@@ -87,7 +91,7 @@ def test_a_failure_says_how_long_to_wait_within_reason(asked: float, waits: floa
     assert found.delay == dt.timedelta(seconds=waits)
 
 
-@pytest.mark.parametrize("stdout", [b"", b'{"outputs": {}}'])
+@pytest.mark.parametrize("stdout", [b"", b'{"outputs": {}}', b'{"outputs": {"a": '])
 def test_an_exit_status_is_a_failure_that_shows_the_last_line(stdout: bytes) -> None:
     found = failed(stdout, 3, "Traceback\nValueError: that")
 
@@ -107,7 +111,9 @@ def test_a_signal_is_a_failure_by_its_name(number: signal.Signals, code: str) ->
     assert found.details["signal"] == number.name
 
 
-@pytest.mark.parametrize("path", ["", "/", "/a/b", "/.well-known/x", "/..a", "//a", "/%2e%2e%2e"])
+@pytest.mark.parametrize(
+    "path", ["", "/", "/a/b", "/.well-known/x", "/..a", "//a", "/%2e%2e%2e", "/group%2Fproject"]
+)
 def test_a_program_asks_below_what_is_declared(path: str) -> None:
     asked = answer(ended(json.dumps({"ask": {"of": "api", "path": path}}).encode()), str)
 
@@ -118,7 +124,8 @@ def test_a_program_asks_below_what_is_declared(path: str) -> None:
 @pytest.mark.parametrize(
     "path",
     ["a", "@evil", ".evil", ":80", "/..", "/../x", "/a/./b", "/a/%2e%2E/b", "/.%2e", "/a?b", "/a#b",
-     "/a b", "/a\n", "/a\tb"],
+     "/a b", "/a\n", "/a\tb", "/%2e%2e%2fadmin", "/a%2F..", "/a/..\\x", "/..;/x", "/..%3bx",
+     "/a%5c%2e%2e/x"],
 )  # fmt: skip
 def test_a_program_cannot_ask_elsewhere(path: str) -> None:
     found = failed(json.dumps({"ask": {"of": "api", "path": path}}).encode())

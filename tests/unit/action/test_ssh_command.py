@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.attempts import an_attempt
-from xyn_reconciler.action.ssh_command import remote_command
+from xyn_reconciler.action.ssh_command import LONGEST, remote_command
 from xyn_reconciler.action.ssh_run import SshRun
 from xyn_reconciler.model.errors import PermanentError
 
@@ -22,6 +22,10 @@ from xyn_reconciler.model.errors import PermanentError
         {"host": "a;id", "argv": ["id"]},
         {"host": "root@a", "argv": ["id"]},
         {"host": "%h", "argv": ["id"]},
+        {"host": "a:22", "argv": ["id"]},
+        {"host": "a:22", "port": 22, "argv": ["id"]},
+        {"host": "a:b", "argv": ["id"]},
+        {"host": "fe80::1%eth0", "argv": ["id"]},
         {"host": "a\nHost *", "argv": ["id"]},
         {"host": "a", "user": "-l", "argv": ["id"]},
         {"host": "a", "user": "a;b", "argv": ["id"]},
@@ -38,6 +42,10 @@ from xyn_reconciler.model.errors import PermanentError
         {"host": "a", "argv": [""]},
         {"host": "a", "argv": ["id", "\0"]},
         {"host": "a", "cmd": "id\0"},
+        {"host": "a", "cmd": "echo \ud800"},
+        {"host": "a", "argv": ["echo", "\udcff"]},
+        {"host": "a", "cmd": "x" * LONGEST},
+        {"host": "a", "argv": ["echo", *["'" * 1000] * 100]},
     ],
 )
 def test_what_a_tool_could_read_as_something_else_is_refused(inputs: dict[str, Any]) -> None:

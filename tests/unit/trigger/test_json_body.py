@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xyn_reconciler.trigger.json_body import MAX_DEPTH, InvalidJsonError, read, read_object
+from xyn_reconciler.model.strict_json import MAX_DEPTH
+from xyn_reconciler.trigger.json_body import InvalidJsonError, read, read_object
 
 VALUES = st.recursive(
     st.none()
