@@ -3,11 +3,11 @@
 Pure. What the provider promises about the schema is not relied on.
 """
 
-import json
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from xyn_reconciler.agent.question import Answer
+from xyn_reconciler.model import strict_json
 from xyn_reconciler.model.errors import PermanentError, TemporaryError
 
 _EXCERPT: Final = 2000
@@ -39,8 +39,8 @@ def outputs_of(
     if schema is None:
         return {"text": answer.text}
     try:
-        value = json.loads(answer.text, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
+        value = strict_json.loads(answer.text)
+    except ValueError as error:
         raise _invalid(f"it is not JSON: {error}", answer, redact) from error
     if not isinstance(value, dict):
         raise _invalid("it is not an object", answer, redact)
@@ -52,10 +52,6 @@ def outputs_of(
     if problem is not None:
         raise _invalid(f"{problem.json_path}: {problem.message}", answer, redact)
     return value
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
 
 
 def _invalid(why: str, answer: Answer, redact: Callable[[str], str]) -> TemporaryError:

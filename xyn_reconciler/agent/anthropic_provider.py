@@ -9,7 +9,7 @@ import anthropic
 import httpx2
 
 from xyn_reconciler.agent.question import Answer, Question
-from xyn_reconciler.agent.stream import Events, listen
+from xyn_reconciler.agent.stream import Events, listen, text_of
 from xyn_reconciler.agent.usage import anthropic_usage
 from xyn_reconciler.model.errors import StepError
 
@@ -30,6 +30,8 @@ def ask(
     api = anthropic.Anthropic(
         api_key=key, base_url=base_url, http_client=client, max_retries=0, timeout=timeout
     )
+    # ANTHROPIC_CUSTOM_HEADERS may be credentials of another server.
+    api._custom_headers = {}  # noqa: SLF001 - as said above
     begin = functools.partial(
         api.messages.create,
         model=question.model,
@@ -37,9 +39,7 @@ def ask(
         stream=True,
         **_asked(question),
     )
-    told = _Told(say)
-    failure = listen(anthropic, cast("Callable[[], Events]", begin), told)
-    return told.answer(failure)
+    return listen(anthropic, cast("Callable[[], Events]", begin), _Told(say))
 
 
 def _asked(question: Question) -> dict[str, Any]:
@@ -94,7 +94,7 @@ class _Told:
         name = _PARTS.get(delta.get("type") or "")
         if name is None:
             return
-        piece = str(delta.get(name) or "")
+        piece = text_of(delta.get(name))
         block[name] = (block.get(name) or "") + piece
         if name == "text":
             self._say(piece)
@@ -105,20 +105,20 @@ class _Told:
             self._usage |= {name: value for name, value in usage.items() if value is not None}
 
     def answer(self, failure: StepError | None) -> Answer:
-        blocks = [block for _, block in sorted(self._blocks.items())]
-        said = [str(block.get("text") or "") for block in blocks if block.get("type") == "text"]
+        blocks = list(self._blocks.values())
+        said = [text_of(block.get("text")) for block in blocks if block.get("type") == "text"]
         raw = {**self._message, "content": blocks, "usage": self._usage}
         return Answer(
             text="".join(said),
             raw=json.dumps(raw, indent=2).encode() if self._message else b"",
             usage=anthropic_usage(self._usage) if self._usage else None,
-            stopped=_stopped(self._message.get("stop_reason")),
+            stopped=_stopped(str(self._message.get("stop_reason") or "end_turn")),
             failure=failure,
         )
 
 
-def _stopped(reason: str | None) -> str | None:
-    if reason in {None, "end_turn", "stop_sequence"}:
+def _stopped(reason: str) -> str | None:
+    if reason in {"end_turn", "stop_sequence"}:
         return None
     if reason in {"max_tokens", "model_context_window_exceeded"}:
         return "max_tokens"

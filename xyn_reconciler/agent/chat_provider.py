@@ -11,9 +11,9 @@ from typing import Any, cast
 import httpx2
 import openai
 
-from xyn_reconciler.agent.openai_provider import json_schema
+from xyn_reconciler.agent.openai_provider import connected, json_schema
 from xyn_reconciler.agent.question import Answer, Question
-from xyn_reconciler.agent.stream import Events, listen
+from xyn_reconciler.agent.stream import Events, listen, text_of
 from xyn_reconciler.agent.usage import chat_usage
 from xyn_reconciler.model.errors import StepError
 
@@ -28,9 +28,7 @@ def ask(
     say: Callable[[str], None],
 ) -> Answer:
     """Ask once."""
-    api = openai.OpenAI(
-        api_key=key, base_url=base_url, http_client=client, max_retries=0, timeout=timeout
-    )
+    api = connected(key, base_url, client, timeout)
     begin = functools.partial(
         api.chat.completions.create,
         model=question.model,
@@ -40,9 +38,7 @@ def ask(
         stream_options={"include_usage": True},
         **_format(question.output_schema),
     )
-    told = _Told(say)
-    failure = listen(openai, cast("Callable[[], Events]", begin), told)
-    return told.answer(failure)
+    return listen(openai, cast("Callable[[], Events]", begin), _Told(say))
 
 
 def _messages(question: Question) -> list[dict[str, str]]:
@@ -57,7 +53,10 @@ def _format(schema: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 class _Told:
-    """The pieces of one answer; what it used comes after its end, from servers that say."""
+    """The pieces of one answer; what it used comes with its end or after, from servers that say.
+
+    Some say it with each piece; what they say before the end is not all.
+    """
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
@@ -66,26 +65,25 @@ class _Told:
         self._about: dict[str, Any] = {}
         self._usage: Mapping[str, Any] | None = None
         self._reason: str | None = None
+        self.done = False
 
     @property
     def whole(self) -> bool:
         return self._reason is not None
 
-    @property
-    def done(self) -> bool:
-        return self.whole and self._usage is not None
-
     def take(self, event: Mapping[str, Any]) -> None:
         self._about |= {key: event.get(key) for key in ("id", "model", "created")}
-        if isinstance(event.get("usage"), Mapping):
-            self._usage = event["usage"]
         for choice in (event.get("choices") or [])[:1]:
             delta = choice.get("delta") or {}
             for name, pieces in (("content", self._said), ("refusal", self._refused)):
-                if piece := delta.get(name):
+                if piece := text_of(delta.get(name)):
                     pieces.append(piece)
                     self._say(piece)
-            self._reason = choice.get("finish_reason") or self._reason
+            if reason := choice.get("finish_reason"):
+                self._reason = str(reason)
+        if isinstance(event.get("usage"), Mapping):
+            self._usage = event["usage"]
+            self.done = self.whole
 
     def answer(self, failure: StepError | None) -> Answer:
         said, refused = "".join(self._said), "".join(self._refused)

@@ -2,13 +2,13 @@
 
 import datetime as dt
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, Final
 
 from xyn_reconciler.agent.usage import Usage
 from xyn_reconciler.model.capability import Footprint
 
 _MILLION: Final = 1_000_000
-_DIGITS: Final = 9
 _ALWAYS: Final = "0001-01-01"
 
 
@@ -22,15 +22,19 @@ def cost(
     price = _price(prices, provider, model, day)
     if price is None:
         return None
-    plain = usage.tokens_in - usage.cached - usage.cache_written
-    total = (
-        max(plain, 0) * price["input"]
-        + usage.cached * price.get("cached", price["input"])
-        + usage.cache_written * price.get("cache_written", price["input"])
-        + usage.tokens_out * price["output"]
-    ) / _MILLION
+    parts = {
+        "input": usage.tokens_in - usage.cached - usage.cache_written,
+        "cached": usage.cached,
+        "cache_written": usage.cache_written,
+        "output": usage.tokens_out,
+    }
+    # In decimals, as prices are written: 0.1 is no number that a float holds.
+    total = sum(
+        (Decimal(str(price.get(part, price["input"]))) * tokens for part, tokens in parts.items()),
+        Decimal(),
+    )
     dims = {"provider": provider, "model": model}
-    return Footprint("cost", round(total, _DIGITS), str(prices["currency"]), dims)
+    return Footprint("cost", float(total / _MILLION), str(prices["currency"]), dims)
 
 
 def _price(

@@ -50,6 +50,12 @@ def broken_off() -> StepError:
     return TemporaryError("connection", "the provider broke off before its answer was whole")
 
 
+def no_stream(content_type: str, beginning: str) -> StepError:
+    """Give the error for what came in place of a stream: a page, an error with status 200."""
+    message = f"what came is no stream of events ({content_type}): {beginning}"
+    return TemporaryError("provider_error", message)
+
+
 def retry_after(headers: Mapping[str, str], now: dt.datetime) -> dt.timedelta | None:
     """Read ``Retry-After``, seconds or a date (RFC 9110, 10.2.3); at most an hour.
 
@@ -63,7 +69,7 @@ def retry_after(headers: Mapping[str, str], now: dt.datetime) -> dt.timedelta | 
         return min(dt.timedelta(seconds=int(value[:9])), LONGEST_DELAY)
     try:
         until = email.utils.parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if until.tzinfo is None:
         until = until.replace(tzinfo=dt.UTC)

@@ -10,8 +10,9 @@ import openai
 
 from xyn_reconciler.agent.failures import of_stream
 from xyn_reconciler.agent.question import Answer, Question
-from xyn_reconciler.agent.stream import Events, listen
+from xyn_reconciler.agent.stream import Events, listen, text_of
 from xyn_reconciler.agent.usage import Usage, responses_usage
+from xyn_reconciler.model.errors import StepError
 
 _LAST = frozenset({"response.completed", "response.incomplete", "response.failed"})
 _SAID = frozenset({"response.output_text.delta", "response.refusal.delta"})
@@ -27,9 +28,7 @@ def ask(
     say: Callable[[str], None],
 ) -> Answer:
     """Ask once; nothing is kept at the provider (``store=False``)."""
-    api = openai.OpenAI(
-        api_key=key, base_url=base_url, http_client=client, max_retries=0, timeout=timeout
-    )
+    api = connected(key, base_url, client, timeout)
     begin = functools.partial(
         api.responses.create,
         model=question.model,
@@ -40,12 +39,17 @@ def ask(
         stream=True,
         **_format(question.output_schema),
     )
-    told = _Told(say)
-    failure = listen(openai, cast("Callable[[], Events]", begin), told)
-    if told.last is not None:
-        return _answer(told.last)
-    raw = json.dumps({"output_text": told.text}).encode() if told.began else b""
-    return Answer(text=told.text, raw=raw, usage=None, failure=failure)
+    return listen(openai, cast("Callable[[], Events]", begin), _Told(say))
+
+
+def connected(key: str, base_url: str, client: httpx2.Client, timeout: float) -> openai.OpenAI:
+    """Give the SDK for one question; what its variables of the environment say plays no part."""
+    api = openai.OpenAI(
+        api_key=key, base_url=base_url, http_client=client, max_retries=0, timeout=timeout
+    )
+    api.organization = api.project = None
+    api._custom_headers = {}  # noqa: SLF001 - OPENAI_CUSTOM_HEADERS: credentials of another server
+    return api
 
 
 class _Told:
@@ -54,29 +58,32 @@ class _Told:
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
         self._pieces: list[str] = []
-        self.began = False
-        self.last: Mapping[str, Any] | None = None
-
-    @property
-    def text(self) -> str:
-        return "".join(self._pieces)
+        self._began = False
+        self._last: Mapping[str, Any] | None = None
 
     @property
     def whole(self) -> bool:
-        return self.last is not None
+        return self._last is not None
 
     done = whole
 
     def take(self, event: Mapping[str, Any]) -> None:
-        self.began = True
+        self._began = True
         if event.get("type") in _SAID:
-            piece = str(event.get("delta") or "")
+            piece = text_of(event.get("delta"))
             self._pieces.append(piece)
             self._say(piece)
         elif event.get("type") in _LAST:
-            self.last = event["response"]
+            self._last = event["response"]
         elif event.get("type") == "error":
             raise of_stream(event.get("code"), str(event.get("message")))
+
+    def answer(self, failure: StepError | None) -> Answer:
+        if self._last is not None:
+            return _answer(self._last)
+        text = "".join(self._pieces)
+        raw = json.dumps({"output_text": text}).encode() if self._began else b""
+        return Answer(text=text, raw=raw, usage=None, failure=failure)
 
 
 def _format(schema: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -111,12 +118,12 @@ def _answer(raw: Mapping[str, Any]) -> Answer:
     for item in raw.get("output") or []:
         for part in (item.get("content") or []) if item.get("type") == "message" else []:
             if part.get("type") == "output_text":
-                said.append(part.get("text") or "")
+                said.append(text_of(part.get("text")))
             elif part.get("type") == "refusal":
-                refused.append(part.get("refusal") or "")
+                refused.append(text_of(part.get("refusal")))
     why = (raw.get("error") or {}).get("message")
     return Answer(
-        text="".join(said or refused) or why or "",
+        text="".join(said or refused) or text_of(why),
         raw=json.dumps(raw, indent=2).encode(),
         usage=_usage(raw),
         stopped="refused" if refused else _stopped(raw),

@@ -8,9 +8,10 @@ word: exactly that host and port is reachable for questions, and nothing else by
 """
 
 import datetime as dt
+import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from xyn_reconciler.agent.answers import outputs_of
@@ -32,6 +33,9 @@ MAX_OUTPUT_TOKENS: Final = 8192
 _LONGEST_MESSAGE: Final = 2000
 _LOOK_SECONDS: Final = 0.25
 """Between two looks whether others' questions have ended."""
+
+_KEY: Final = re.compile(r"[!-~]+")
+"""What a header may hold, and keys do: a line break at the end is a slip of whoever set it."""
 
 Context = TypeVar("Context", bound=AttemptContext)
 
@@ -146,11 +150,13 @@ class AgentTask(Generic[Context]):
         key = _key(provider, context)
         schema, mark = inputs.get("output_schema"), inputs.get("data_mark")
         system = None if mark is None else how_to_read(mark)
-        prompt = self._around.redact(inputs["prompt"])
+        # Half a surrogate pair, as a cut emoji leaves it in an event, is nothing that can be sent.
+        prompt = self._around.redact(inputs["prompt"]).encode(errors="replace").decode()
         kept = prompt if system is None else f"{system}\n\n{prompt}"
         tokens_in = estimate(kept)
-        most, settle = self._within_budgets(inputs, context, tokens_in)
+        # Kept before anything is set aside: where it cannot be kept, nothing is.
         _keep(context, "prompt.txt", "prompt", "text/plain; charset=utf-8", kept)
+        most, settle = self._within_budgets(inputs, context, tokens_in)
         question = Question(
             model=asked.model,
             prompt=prompt,
@@ -196,15 +202,19 @@ class AgentTask(Generic[Context]):
                     raise
                 time.sleep(_LOOK_SECONDS)
             else:
+                if most < wanted:
+                    context.log(f"the budgets of this node leave {most:,} tokens for the answer")
                 return most, settle
 
     def _ask(self, provider: Provider, key: str, question: Question, context: Context) -> Answer:
         import httpx2  # noqa: PLC0415 - see the module's word
 
-        from xyn_reconciler.agent.bounded import Bounded  # noqa: PLC0415 - as above
+        from xyn_reconciler.agent.bounded import Bounded, room  # noqa: PLC0415 - as above
 
         ask = provider.load()
-        network = Bounded(self._around.connect(context, provider.address))
+        network = Bounded(
+            self._around.connect(context, provider.address), room(question.max_output_tokens)
+        )
         with httpx2.Client(transport=network, trust_env=False) as client:
             began = time.monotonic()
             answer = ask(
@@ -252,16 +262,21 @@ def _key(provider: Provider, context: AttemptContext) -> str:
     if not key:
         message = f"there is no secret {provider.key_ref} on this node"
         raise PermanentError("secret_not_found", message)
+    if not _KEY.fullmatch(key):
+        message = f"the secret {provider.key_ref} is no key: it holds a space, or worse"
+        raise PermanentError("auth_failed", message)
     return key
 
 
 def _used(answer: Answer, tokens_in: int) -> Usage:
     """Give what an answer used, as said or else as guessed; nothing where none began to come."""
-    if answer.usage is not None and answer.usage.tokens:
-        return answer.usage
     if not answer.raw:
         return Usage()
-    return Usage(tokens_in=tokens_in, tokens_out=estimate(answer.text), estimated=True)
+    said, guess = answer.usage or Usage(), estimate(answer.text)
+    # Of one that broke off, the provider said what it was before most of it had come.
+    written = said.tokens_out if answer.failure is None else max(said.tokens_out, guess)
+    used = replace(said, tokens_in=said.tokens_in or tokens_in, tokens_out=written or guess)
+    return used if used == said else replace(used, estimated=True)
 
 
 def _keep(

@@ -5,20 +5,26 @@ whole, only the listener knows, by the events that it was given.
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import httpx2
 
+from xyn_reconciler.agent.bounded import BEGINNING
 from xyn_reconciler.agent.failures import (
     broken_off,
+    no_stream,
     of_connection,
     of_status,
     of_stream,
     unreadable,
 )
+from xyn_reconciler.agent.question import Answer
 from xyn_reconciler.model.errors import StepError
+
+_SHAPES: Final = (ValueError, TypeError, AttributeError, KeyError, IndexError, RuntimeError)
+"""What strangers send may be of any shape, and SDKs believe in theirs."""
 
 
 class Listener(Protocol):
@@ -38,28 +44,55 @@ class Listener(Protocol):
         """Take in one event, as JSON."""
         ...
 
+    def answer(self, failure: StepError | None) -> Answer:
+        """Give what has come, and why there is no more of it."""
+        ...
 
-Events = AbstractContextManager[Iterable[Any]]
-"""A stream of an SDK: models of its events, closed with the context."""
+
+def text_of(piece: object) -> str:
+    """Give a piece of text that an event brings; ``TypeError`` where it is of another kind."""
+    if piece is None or isinstance(piece, str):
+        return piece or ""
+    raise TypeError(f"a piece of text is of the kind {type(piece).__name__}")
 
 
-def listen(sdk: Any, begin: Callable[[], Events], listener: Listener) -> StepError | None:  # noqa: ANN401 - a module
-    """Hand over the events until the listener has enough; say why it has not got it."""
+class Stream(Protocol):
+    """A stream of an SDK: models of its events."""
+
+    response: httpx2.Response
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+Events = AbstractContextManager[Stream]
+
+
+def listen(sdk: Any, begin: Callable[[], Events], listener: Listener) -> Answer:  # noqa: ANN401 - a module
+    """Hand over the events until the listener has enough; give what it has, or why it has not."""
     try:
-        with begin() as events:
-            for event in events:
-                listener.take(event.model_dump(mode="json", warnings=False))
-                if listener.done:
-                    break
-    except (
-        StepError,
-        sdk.APIError,
-        httpx2.HTTPError,
-        # What strangers send may be of any shape, and SDKs believe in theirs.
-        *(ValueError, TypeError, AttributeError, KeyError, RuntimeError),
-    ) as error:
-        return None if listener.whole else _failure(sdk, error)
-    return None if listener.whole else broken_off()
+        failure = _listen(begin, listener)
+    except (StepError, sdk.APIError, httpx2.HTTPError, *_SHAPES) as error:
+        failure = _failure(sdk, error)
+    try:
+        return listener.answer(None if listener.whole else failure)
+    except _SHAPES as error:
+        return Answer(text="", raw=b"", usage=None, failure=unreadable(error))
+
+
+def _listen(begin: Callable[[], Events], listener: Listener) -> StepError:
+    """Give why the answer is not whole, if it is not."""
+    began = False
+    with begin() as events:
+        for event in events:
+            began = True
+            listener.take(event.model_dump(mode="json", warnings=False))
+            if listener.done:
+                break
+    beginning = bytes(events.response.extensions[BEGINNING])
+    if began or not beginning:
+        return broken_off()
+    kind = events.response.headers.get("content-type", "of no content-type")
+    return no_stream(kind, beginning.decode(errors="replace"))
 
 
 def _failure(sdk: Any, error: Exception) -> StepError:  # noqa: ANN401 - a module

@@ -14,6 +14,9 @@ from xyn_reconciler.model.capability import Footprint
 _BYTES_A_TOKEN: Final = 4
 """What providers give as a rule of thumb."""
 
+_MOST: Final = 10**12
+"""Tokens of one request that are believed; sums of them fit wherever they are kept."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
@@ -30,6 +33,13 @@ class Usage:
     """Of ``tokens_out``: thought, not said."""
     estimated: bool = False
     """Whether the provider did not say, and lengths of texts were counted."""
+
+    def __post_init__(self) -> None:
+        """Let no part be more than what it is a part of."""
+        cached = min(self.cached, self.tokens_in)
+        object.__setattr__(self, "cached", cached)
+        object.__setattr__(self, "cache_written", min(self.cache_written, self.tokens_in - cached))
+        object.__setattr__(self, "reasoning", min(self.reasoning, self.tokens_out))
 
     @property
     def tokens(self) -> int:
@@ -54,26 +64,12 @@ def estimate(text: str) -> int:
 
 def responses_usage(raw: Mapping[str, Any]) -> Usage:
     """Read ``usage`` of OpenAI's Responses API."""
-    given = _part(raw, "input_tokens_details")
-    return Usage(
-        tokens_in=_count(raw, "input_tokens"),
-        tokens_out=_count(raw, "output_tokens"),
-        cached=_count(given, "cached_tokens"),
-        cache_written=_count(given, "cache_write_tokens"),
-        reasoning=_count(_part(raw, "output_tokens_details"), "reasoning_tokens"),
-    )
+    return _of_openai(raw, "input_tokens", "output_tokens")
 
 
 def chat_usage(raw: Mapping[str, Any]) -> Usage:
     """Read ``usage`` of OpenAI's Chat Completions API."""
-    given = _part(raw, "prompt_tokens_details")
-    return Usage(
-        tokens_in=_count(raw, "prompt_tokens"),
-        tokens_out=_count(raw, "completion_tokens"),
-        cached=_count(given, "cached_tokens"),
-        cache_written=_count(given, "cache_write_tokens"),
-        reasoning=_count(_part(raw, "completion_tokens_details"), "reasoning_tokens"),
-    )
+    return _of_openai(raw, "prompt_tokens", "completion_tokens")
 
 
 def anthropic_usage(raw: Mapping[str, Any]) -> Usage:
@@ -89,11 +85,25 @@ def anthropic_usage(raw: Mapping[str, Any]) -> Usage:
     )
 
 
+def _of_openai(raw: Mapping[str, Any], given: str, written: str) -> Usage:
+    tokens_in, tokens_out = _count(raw, given), _count(raw, written)
+    parts, thought = _part(raw, f"{given}_details"), _part(raw, f"{written}_details")
+    return Usage(
+        tokens_in=tokens_in,
+        # Servers that leave thinking out of what was written have it in their total.
+        tokens_out=max(tokens_out, _count(raw, "total_tokens") - tokens_in),
+        cached=_count(parts, "cached_tokens"),
+        cache_written=_count(parts, "cache_write_tokens"),
+        reasoning=_count(thought, "reasoning_tokens"),
+    )
+
+
 def _part(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     found = raw.get(name)
     return found if isinstance(found, Mapping) else {}
 
 
 def _count(raw: Mapping[str, Any], name: str) -> int:
+    """Give a number of tokens that a stranger says: none below 0, none beyond all reason."""
     found = raw.get(name)
-    return max(found, 0) if isinstance(found, int) else 0
+    return min(max(found, 0), _MOST) if type(found) is int else 0

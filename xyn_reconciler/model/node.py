@@ -1,8 +1,11 @@
 """A node of the fleet: ``node.yaml``, and ``nodes/<id>.yaml`` for the others."""
 
+import re
 from typing import Annotated, ClassVar, Final, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from xyn_reconciler.model.document import (
     DocumentId,
@@ -39,6 +42,36 @@ KNOWN_PROVIDERS: Final = ("openai", "anthropic")
 """Those whose address and kind go without saying."""
 
 
+_API_URL: Final = (
+    r"^https?://([A-Za-z0-9_][A-Za-z0-9_.-]*|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
+    r"(/[A-Za-z0-9_./~%:@+-]*)?$"
+)
+
+
+def _api_url(text: str) -> str:
+    try:
+        fits = re.fullmatch(_API_URL, text) is not None and urlsplit(text).port != 0
+    except ValueError:  # an address or a port that there cannot be
+        fits = False
+    if not fits:
+        # Not repeated: it may hold a password.
+        raise PydanticCustomError(
+            "bad_value",
+            "an address is https://host:port/path in ASCII, without a user, a query or a fragment",
+        )
+    return text
+
+
+ApiUrl = Annotated[
+    str,
+    AfterValidator(_api_url),
+    Field(
+        json_schema_extra={"pattern": _API_URL, "examples": ["http://127.0.0.1:11434/v1"]},
+    ),
+]
+"""The address of an API: the same to all who read it, and no secret in it."""
+
+
 class ProviderSettings(Part):
     """A model provider on this node."""
 
@@ -50,7 +83,7 @@ class ProviderSettings(Part):
     """Whose API it speaks; needed where the name is neither ``openai`` nor ``anthropic``."""
     api: Maybe[Literal["responses", "chat"]] = None
     """Which of OpenAI's two; ``responses`` for ``openai`` itself, ``chat`` for other servers."""
-    base_url: Maybe[Annotated[str, Field(pattern=r"^https?://[^\s{}]+$")]] = None
+    base_url: Maybe[ApiUrl] = None
     """Where its API is, if not at the usual place."""
     key_ref: Maybe[SecretRef] = None
     """The secret that is its key; ``env/OPENAI_API_KEY``, ``env/ANTHROPIC_API_KEY`` by default."""

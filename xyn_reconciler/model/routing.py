@@ -35,6 +35,7 @@ def order(
 ) -> list[Target]:
     """Whom the attempts of a step ask, one after the other: the first, then the fallback.
 
+    The override holds for the fallback too: it is there to keep what it names from being asked.
     What is not enabled is left out of the fallback. The first stays: to ask another
     because it is switched off would be another decision than the author's.
     """
@@ -43,8 +44,8 @@ def order(
         return []
     found = [first]
     for entry in models.get("fallback") or []:
-        other = Target(entry["provider"], entry["model"])
-        if other not in found and enabled(providers, other.provider):
+        other = target(models, entry["provider"], entry["model"])
+        if other and other not in found and enabled(providers, other.provider):
             found.append(other)
     return found
 

@@ -29,7 +29,8 @@ def agent_task(
             connect=network,
             redact=redact,
             set_aside=set_aside(database, clock),
-            prices=lambda: prices(database),
+            # What was answered is not lost with a connection.
+            prices=lambda: patiently(lambda: prices(database)),
         )
     )
 
@@ -66,7 +67,6 @@ def set_aside(database: Database, clock: Clock) -> SetAside:
             with database.begin() as connection:
                 token_claims.settle(connection, claim_id, used)
 
-        # What was answered is not lost with a connection.
         return lambda used: patiently(lambda: settle(used))
 
     return claim

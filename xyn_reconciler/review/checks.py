@@ -178,10 +178,24 @@ def tests(context: CheckContext) -> CheckResult:
     report = [each.to_json() for each in results]
     failed = [each for each in results if not each.passed]
     if not failed:
-        return CheckResult("passed", f"{len(results)} passed", report)
+        tested = {each.blueprint_id for each in results}
+        untested = sorted(_brought(context) - tested)
+        rest = f"; no test is of {', '.join(untested)}" if untested else ""
+        return CheckResult("passed", f"{len(results)} passed{rest}", report)
     named = failed[0]
     found = f"{len(failed)} of {len(results)} failed: {named.path}: {named.failures[0].message}"
     return CheckResult("failed", found, report)
+
+
+def _brought(context: CheckContext) -> set[str]:
+    """The blueprints that the draft writes."""
+    files = context.judged.judgement.state.files
+    found = (files.get(path) for path in context.merged.differing)
+    return {
+        each.document_id
+        for each in found
+        if each is not None and each.kind == "blueprint" and each.document_id
+    }
 
 
 def backtest(context: CheckContext) -> CheckResult:

@@ -142,6 +142,7 @@ def test_a_server_that_hangs_is_left_at_the_deadline(attempt: ActionContext, pro
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         hurried = replace(attempt, providers=at(url), deadline=time.monotonic() + 3)
         error = failure(lambda: asked(hurried, provider, "plain"))
+        silent.settimeout(5)
         connection, _ = silent.accept()
 
     assert error.failure_code == "timeout"
@@ -159,6 +160,7 @@ def test_a_cancel_closes_the_request_that_is_under_way(
         stopped = replace(attempt, providers=at(url), cancelled=cancelled.is_set)
         threading.Timer(1.5, cancelled.set).start()
         error = failure(lambda: asked(stopped, provider, "plain"))
+        silent.settimeout(5)
         connection, _ = silent.accept()
 
     assert error.failure_code == "cancelled"

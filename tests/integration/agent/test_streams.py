@@ -1,10 +1,11 @@
 """Answers as they come, through the real SDKs: whole, cut, stalled, wrong, endless."""
 
+import gzip
 import json
 import threading
 import time
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -26,7 +27,9 @@ from tests.integration.agent.speaking import (
     refusal,
     speaking,
 )
+from xyn_reconciler.agent.bounded import MAX_ANSWER, room
 from xyn_reconciler.model.errors import PermanentError, TemporaryError
+from xyn_reconciler.store.artifacts import TooLargeError
 
 every = pytest.mark.parametrize("api", MODELS)
 
@@ -171,7 +174,10 @@ def test_an_error_within_a_stream_is_worth_another_try(notes: Notes, api: str) -
         b'event: response.completed\ndata: {"type": "response.completed"}\n\n',
         b'event: message_start\ndata: ["\xff"]\n\n',
         b'event: a\ndata: {"choices": [null]}\n\n',
-        b"<html>hello</html>",
+        event({"type": "message_start", "message": {"content": 1}, "choices": [{"delta": 1}]}),
+        event({"choices": [{"delta": {"content": ["hello"]}, "finish_reason": "stop"}]}),
+        event({"type": "response.completed", "response": {"output": [1], "usage": 1}}),
+        b"retry: 10\n\n",
         b"",
     ],
 )
@@ -301,6 +307,32 @@ def test_a_model_that_declines_has_not_answered_even_if_what_it_said_fits(
     assert isinstance(error, PermanentError)
 
 
+@every
+def test_variables_of_the_sdks_play_no_part(
+    notes: Notes, api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ORG_ID", "PROJECT_ID", "ADMIN_KEY", "AUTH_TOKEN", "BASE_URL", "PROFILE"):
+        for sdk in ("OPENAI", "ANTHROPIC"):
+            monkeypatch.setenv(f"{sdk}_{name}", "of-another")
+            headers = "x-else: of-another\nAuthorization: Bearer of-another"
+            monkeypatch.setenv(f"{sdk}_CUSTOM_HEADERS", headers)
+    with speaking([*begun(api, "hello"), *ended(api, "hello", USAGE[api])]) as server:
+        asked(attempt_of(notes, server.url), api, "say")
+
+    assert "of-another" not in server.headers[0]
+
+
+@pytest.mark.parametrize("key", ["key-1\n", "key 1", "ключ"])
+def test_what_cannot_be_a_key_is_not_sent_and_not_shown(notes: Notes, key: str) -> None:
+    attempt = replace(attempt_of(notes, "http://127.0.0.1:1"), secret=lambda _: key)
+
+    error = failure(lambda: asked(attempt, "openai", "say"))
+
+    assert (error.failure_code, isinstance(error, PermanentError)) == ("auth_failed", True)
+    assert "env/OPENAI_API_KEY" in error.message
+    assert key.strip() not in error.message
+
+
 def test_a_key_is_sent_to_nobody_that_it_was_not_made_for(notes: Notes) -> None:
     with speaking([*begun("local", "hello"), *ended("local", "hello", USAGE["local"])]) as server:
         asked(attempt_of(notes, server.url), "local", "say")
@@ -333,3 +365,73 @@ def test_a_refused_request_costs_a_request_and_no_tokens(notes: Notes, api: str)
     assert (error.failure_code, error.delay and error.delay.total_seconds()) == ("rate_limited", 7)
     assert notes.used() == {"request_count": 1}
     assert list(notes.artifacts) == ["prompt.txt"]
+
+
+@every
+@pytest.mark.parametrize("kind", ["application/json", "text/html"])
+def test_what_came_in_place_of_a_stream_is_told(notes: Notes, api: str, kind: str) -> None:
+    page = b'{"error": "there is no model of that name"}'
+    with speaking([HEAD.replace(b"text/event-stream", kind.encode()), page]) as server:
+        error = failure(lambda: asked(attempt_of(notes, server.url), api, "say"))
+
+    assert error.failure_code == "provider_error"
+    assert f"({kind})" in error.message
+    assert page.decode() in error.message
+
+
+@every
+def test_a_packed_answer_is_not_asked_for_and_not_unpacked(notes: Notes, api: str) -> None:
+    packed = HEAD.replace(b"connection:", b"content-encoding: gzip\r\nconnection:")
+    with speaking([packed, gzip.compress(b"a" * 1_000_000)]) as server:
+        error = failure(lambda: asked(attempt_of(notes, server.url), api, "say"))
+
+    assert "accept-encoding: identity" in server.headers[0]
+    assert (error.failure_code, isinstance(error, TemporaryError)) == ("provider_error", True)
+    assert "packed" in error.message
+
+
+@every
+def test_what_was_said_before_a_stream_broke_off_counts(notes: Notes, api: str) -> None:
+    with speaking(begun(api, *["four"] * 500)) as server:
+        failure(lambda: asked(attempt_of(notes, server.url), api, "say"))
+
+    assert notes.used()["tokens_out"] == 500
+    assert notes.dims("tokens_out")["estimated"] is True
+
+
+def test_what_a_server_says_was_used_before_the_end_is_not_all(notes: Notes) -> None:
+    head, said = begun("local", "hello")
+    early = json.loads(said.removeprefix(b"data: "))
+    early["usage"] = {"prompt_tokens": 100, "completion_tokens": 0}
+    with speaking([head, event(early), *ended("local", "hello", USAGE["local"])]) as server:
+        asked(attempt_of(notes, server.url), "local", "say")
+
+    assert notes.used()["tokens_out"] == 9
+
+
+@every
+def test_half_a_surrogate_pair_in_an_event_does_not_keep_a_model_from_being_asked(
+    notes: Notes, api: str
+) -> None:
+    with speaking([*begun(api, "hello"), *ended(api, "hello", USAGE[api])]) as server:
+        outputs = asked(attempt_of(notes, server.url), api, "a cut emoji: \ud83d")
+
+    assert outputs == {"text": "hello"}
+    assert notes.artifacts["prompt.txt"] == b"a cut emoji: ?"
+
+
+def test_nothing_is_set_aside_for_a_question_that_cannot_be_kept(notes: Notes) -> None:
+    def full(**_: object) -> NoReturn:
+        raise TooLargeError("there is no room")
+
+    attempt = replace(
+        attempt_of(notes, "http://127.0.0.1:1"), artifact=full, models={"budgets": {"day": 1000}}
+    )
+
+    with pytest.raises(TooLargeError):
+        asked(attempt, "local", "say")
+
+
+def test_a_longer_answer_has_more_room() -> None:
+    assert room(1) == MAX_ANSWER
+    assert room(128_000) == 128_000_000

@@ -300,7 +300,7 @@ def now() -> dt.datetime:
 
 
 def eventually(true: Callable[[], bool]) -> bool:
-    until = time.monotonic() + 15
+    until = time.monotonic() + 60
     while not true():
         if time.monotonic() > until:
             return False

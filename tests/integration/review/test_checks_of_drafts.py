@@ -169,10 +169,13 @@ expect:
     world.begin()
     world.draft("good", {"tests/disk.yaml": test.replace("HOST", "web-1")})
     world.draft("bad", {"tests/disk.yaml": test.replace("HOST", "web-2")})
+    new = {"blueprints/new.yaml": DISK.replace("bp.disk", "bp.new")}
+    world.draft("new", {"tests/disk.yaml": test.replace("HOST", "web-1"), **new})
 
     world.look()
 
     assert world.checks("good")["tests"].summary == "1 passed"
+    assert world.checks("new")["tests"].summary == "1 passed; no test is of bp.new"
     failed = world.checks("bad")["tests"]
     assert failed.status == "failed"
     assert failed.summary is not None

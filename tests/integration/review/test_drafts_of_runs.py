@@ -4,6 +4,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,6 +67,25 @@ def saved(
 def promoted(drafts: Drafts, run_id: uuid.UUID) -> tuple[list[str], str]:
     found, commit = drafts.promote(draft="new", run_id=run_id, seconds=60)
     return list(found), commit
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"files": {"blueprints/new.yaml": f"{NEW}# \ud83d"}},
+        {"files": {"blueprints/\ud83d.yaml": NEW}},
+        {"definition": f"{NEW}# \ud83d"},
+        {"definition": NEW, "notes": "\ud83d"},
+        {"definition": NEW, "name": "new-\ud83d"},
+    ],
+)
+def test_half_a_surrogate_pair_in_what_a_model_wrote_is_told_of(
+    world: ReviewWorld, drafts: Drafts, given: dict[str, Any]
+) -> None:
+    asked = {"name": "new", "definition": None, "files": {}, "notes": None, **given}
+
+    with pytest.raises(InvalidError):
+        drafts.save(kind="blueprint", run_id=run_of(world, "bot"), **asked)
 
 
 def test_a_draft_that_nobody_came_to_review_is_saved_once_and_found_by_the_next_try(
@@ -198,7 +218,7 @@ def allow_all(world: ReviewWorld) -> None:
     head = world.write({"policies/two.yaml": text.split("  - rule_id")[0] + ALL})
     world.accept("HEAD:main", MAIN, head, "operator")
     world.reconciler.notice()
-    assert world.reconciler.wait_for(head, seconds=15).applied
+    assert world.reconciler.wait_for(head, seconds=60).applied
 
 
 def has_review(world: ReviewWorld, name: str) -> bool:

@@ -73,3 +73,13 @@ def test_cached_tokens_of_every_api_cost_their_own_price_once() -> None:
     found = [cost(prices, "p", "m", usage, DAY) for usage in told]
 
     assert [each.quantity for each in found if each] == [30 + 0.06 + 20] * 3
+
+
+def test_a_cost_is_exact_in_the_decimals_that_prices_are_written_in() -> None:
+    entry = {"provider": "p", "model": "*", "input": 0.1, "cached": 0.0375, "output": 0.7}
+    prices = {"currency": "USD", "prices": [entry]}
+
+    found = cost(prices, "p", "m", Usage(tokens_in=4, cached=1, tokens_out=3), DAY)
+
+    assert found is not None
+    assert found.quantity == 0.0000024375

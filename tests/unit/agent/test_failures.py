@@ -44,6 +44,8 @@ def test_only_what_is_of_the_moment_is_worth_another_try(
         ({"retry-after-ms": "250", "retry-after": "1"}, 0.25),
         ({"retry-after": "soon"}, None),
         ({"retry-after": "-1"}, None),
+        ({"retry-after": "1" * 5000}, 3600.0),
+        ({"retry-after": "Thu, 01 Jan 2026 12:00:30 +99999999999999"}, None),
         ({}, None),
     ],
 )

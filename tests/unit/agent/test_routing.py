@@ -53,3 +53,9 @@ def test_another_is_not_asked_because_the_first_is_switched_off() -> None:
     found = order({"local": {"enabled": True}}, {"fallback": [LLAMA]}, "openai", "small")
 
     assert found[0] == Target("openai", "small")
+
+
+def test_what_the_override_keeps_in_the_house_no_fallback_takes_out() -> None:
+    models = {"override": {"*": LLAMA}, "fallback": [CLAUDE, SMALL]}
+
+    assert order(ON, models, "openai", "gpt") == [Target("local", "llama")]

@@ -71,6 +71,15 @@ def test_a_failure_names_the_line_what_was_expected_and_what_was_found() -> None
     ]
 
 
+@pytest.mark.parametrize(
+    "expect", ["{}", "{steps: {}}", "{outputs: {}, inputs: {}}", "{steps: {free: {outputs: {}}}}"]
+)
+def test_a_test_that_asks_nothing_fails(expect: str) -> None:
+    (found,) = failures(EVENT, "steps: {free: {percent: 40}}", f"expect: {expect}")
+
+    assert found.startswith("tests/disk.yaml:4:9: test_failed: it asks nothing")
+
+
 def test_a_step_that_is_reached_without_outputs_fails_the_test() -> None:
     (found,) = failures(EVENT, "expect: {status: completed}")
 
