@@ -7,17 +7,18 @@ here runs nothing and sees nothing.
 import io
 import re
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, BinaryIO, Final
 from urllib.parse import quote
 
 import flask
-from werkzeug.exceptions import RequestedRangeNotSatisfiable
+from werkzeug.exceptions import PreconditionFailed, RequestedRangeNotSatisfiable
 from werkzeug.http import parse_options_header
 from werkzeug.wsgi import FileWrapper
 
 _TYPE: Final = re.compile(r"[a-z0-9!#$&^_.+-]{1,100}/[a-z0-9!#$&^_.+-]{1,100}")
 _PLAIN: Final = re.compile(r"[^A-Za-z0-9._-]+")
-_ONE_RANGE: Final = re.compile(r"bytes\s*=\s*([0-9]+-[0-9]*|-[0-9]+)", re.IGNORECASE)
+_ONE_RANGE: Final = re.compile(r"bytes\s*=\s*([0-9]{1,99}-[0-9]{0,99}|-[0-9]{1,99})", re.IGNORECASE)
 _CHARSETS: Final = frozenset({"utf-8", "us-ascii", "iso-8859-1", "windows-1252"})
 """Those in which every ``<`` of a text is one for a browser as well."""
 DEFAULT_TYPE: Final = "application/octet-stream"
@@ -35,8 +36,8 @@ def safe_type(content_type: str | None) -> str:
 def disposition(name: str) -> str:
     """``Content-Disposition`` with a plain name, and the full one for who reads it (RFC 6266)."""
     plain = _PLAIN.sub("_", name).strip("._") or "file"
-    full = quote(name.encode("utf-8", "replace"), safe="")
-    return f"attachment; filename=\"{plain[:100]}\"; filename*=UTF-8''{full[:300]}"
+    full = quote(name[:100].encode("utf-8", "replace"), safe="")
+    return f"attachment; filename=\"{plain[:100]}\"; filename*=UTF-8''{full}"
 
 
 def attachment(
@@ -50,7 +51,8 @@ def attachment(
     """Answer with bytes or a stream, which is closed behind it; ``Range`` needs a length.
 
     One range is answered with that part, many, or what is none, with the whole (RFC 9110,
-    section 14.2, lets a server ignore them): nobody resumes a download in many parts.
+    section 14.2, lets a server ignore them): nobody resumes a download in many parts. Other
+    conditions come first (section 13.2.2).
     """
     stream = io.BytesIO(content) if isinstance(content, bytes) else content
     size = len(content) if isinstance(content, bytes) else length
@@ -62,17 +64,32 @@ def attachment(
         response.content_length = size
     if etag is not None:
         response.set_etag(etag)
-    try:
-        asked = _of_one_range(flask.request.environ)
-        response.make_conditional(asked, accept_ranges=size is not None, complete_length=size)
-    except RequestedRangeNotSatisfiable:
+    asked = dict(flask.request.environ)
+    part = _part(asked, size)
+    asked.pop("HTTP_RANGE", None)
+    response.make_conditional(asked, accept_ranges=size is not None)
+    if response.status_code == HTTPStatus.PRECONDITION_FAILED:
         stream.close()
-        raise
+        raise PreconditionFailed
+    if part is not None and response.status_code == HTTPStatus.OK:
+        try:
+            response.make_conditional(
+                asked | {"HTTP_RANGE": part}, accept_ranges=True, complete_length=size
+            )
+        except RequestedRangeNotSatisfiable:
+            stream.close()
+            raise
     return response
 
 
-def _of_one_range(environ: Mapping[str, Any]) -> dict[str, Any]:
-    asked = dict(environ)
-    if not _ONE_RANGE.fullmatch(asked.get("HTTP_RANGE", "").strip()):
-        asked.pop("HTTP_RANGE", None)
-    return asked
+def _part(environ: Mapping[str, Any], size: int | None) -> str | None:
+    """Give the one range that is asked for; None where the whole is to be given."""
+    found = _ONE_RANGE.fullmatch(environ.get("HTTP_RANGE", "").strip())
+    weak = environ.get("HTTP_IF_RANGE", "").startswith("W/")
+    if found is None or not size or weak or environ["REQUEST_METHOD"] != "GET":
+        return None
+    first, _, last = found[1].partition("-")
+    if not first:
+        # Of fewer than the last so many bytes these are all.
+        return f"bytes=-{min(int(last), size)}"
+    return None if last and int(last) < int(first) else f"bytes={first}-{last}"

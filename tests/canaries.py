@@ -5,6 +5,7 @@ the database, every other file of the home, and pages as they are crawled.
 """
 
 import base64
+import html
 import http.server
 import json
 import os
@@ -89,7 +90,7 @@ class Cage:
 
 def encoded(value: str, number: int) -> str:
     raw = value.encode()
-    return [
+    forms = [
         value,
         base64.b64encode(raw).decode(),
         base64.b64encode(b"ab" + raw + b"c").decode(),
@@ -100,7 +101,12 @@ def encoded(value: str, number: int) -> str:
         urllib.parse.quote_plus(value),
         json.dumps(value),
         json.dumps(json.dumps({"k": value})),
-    ][number % 10]
+        html.escape(json.dumps(value)),
+        json.dumps(value).replace("&", "\\u0026").replace("<", "\\u003c"),
+        urllib.parse.quote(urllib.parse.quote(value, safe=""), safe=""),
+        base64.encodebytes(b"." * 50 + raw + b"." * 50).decode(),
+    ]
+    return forms[number % len(forms)]
 
 
 def plain_ascii(value: str) -> str:
@@ -188,11 +194,22 @@ def searched(cage: Cage, places: Iterator[tuple[str, bytes]]) -> tuple[set[str],
     return found(cage, iter(known)), any(PLUMAGE.encode() in data for _, data in known)
 
 
+def _escaped(value: str) -> set[str]:
+    """As what keeps or shows a value writes it: JSON, also within JSON, URLs, pages."""
+    as_json = json.dumps(value)[1:-1]
+    return {
+        as_json,
+        json.dumps(as_json)[1:-1],
+        urllib.parse.quote(value, safe=""),
+        html.escape(value),
+    }
+
+
 def found(cage: Cage, places: Iterator[tuple[str, bytes]]) -> set[str]:
     known = {
         form.encode("utf-8", "surrogateescape"): number
         for number, value in enumerate(cage.values)
-        for form in forms(value)
+        for form in forms(value) | _escaped(value)
     }
     anything = re.compile(
         b"|".join(re.escape(form) for form in sorted(known, key=len, reverse=True))

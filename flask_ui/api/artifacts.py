@@ -175,7 +175,7 @@ OPERATIONS: Final = (
             200: Bytes("The bytes, as an attachment."),
             206: Bytes("The part that Range asked for."),
         },
-        errors=(410, 416, 503),
+        errors=(410, 412, 416, 503),
     ),
     Operation(
         method="GET",
@@ -196,6 +196,6 @@ OPERATIONS: Final = (
             200: Bytes("The bytes, as an attachment."),
             206: Bytes("The part that Range asked for."),
         },
-        errors=(410, 416, 503),
+        errors=(410, 412, 416, 503),
     ),
 )

@@ -25,6 +25,7 @@ _TEXTS: Final = {
     404: "Nothing of that name exists here.",
     409: "It does not fit what is there now.",
     410: "The bytes were taken out on purpose, for good (`retention` in `node.yaml`).",
+    412: "These are not the bytes that `If-Match` asked for.",
     413: "The body is too large.",
     415: "The body is of a kind that this address does not read.",
     416: "The range asked for lies outside the bytes.",

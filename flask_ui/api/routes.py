@@ -1,7 +1,8 @@
 """All routes of ``/api/v1`` on one Flask blueprint, and the document that describes them."""
 
+import functools
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 import flask
 
@@ -47,9 +48,14 @@ def routes(*, version: str) -> flask.Blueprint:
     """A new Flask blueprint that serves every operation and ``openapi.json``."""
     api = flask.Blueprint("api", __name__, url_prefix=PREFIX)
     _add(api, OPERATIONS)
-    described = document(OPERATIONS, version=version)
-    api.add_url_rule("/openapi.json", "openapi", lambda: answers.json_answer(described))
+    api.add_url_rule("/openapi.json", "openapi", lambda: answers.json_answer(_described(version)))
     return api
+
+
+@functools.cache
+def _described(version: str) -> dict[str, Any]:
+    """Made when it is first asked for: it takes as long as the rest of an application."""
+    return document(OPERATIONS, version=version)
 
 
 def internal_routes() -> flask.Blueprint:

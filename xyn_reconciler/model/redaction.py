@@ -14,12 +14,12 @@ The trap: a value that is too short (``secret_forms.MIN_LENGTH``) is not replace
 
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, BinaryIO, Final
 from urllib.parse import urlsplit
 
 from xyn_reconciler.model.errors import InvalidError
-from xyn_reconciler.model.secret_finder import BytesFinder, TextFinder
+from xyn_reconciler.model.secret_finder import Finder
 from xyn_reconciler.model.secret_forms import forms
 from xyn_reconciler.model.token_patterns import TOKEN_PATTERNS
 
@@ -100,32 +100,33 @@ class Redactor:
             self._settle()
 
     def _settle(self) -> None:
-        self._text = TextFinder(self._known, REDACTED)
-        self._bytes = BytesFinder(self._known, REDACTED)
+        self._finder = Finder(self._known, REDACTED)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Redactor":
         return cls(secret_values(environment))
 
     def text(self, text: str) -> str:
-        return self._text.replace(text)
+        return self._finder.replace(text)
 
     @property
     def longest(self) -> int:
-        """How many bytes the longest known form has; at least one."""
-        return self._bytes.longest
+        """Bytes that the longest known value may take, escaped over and over; at least one."""
+        return self._finder.longest * _ESCAPED
 
     def knows(self, data: bytes) -> bool:
         """Whether bytes hold a known value, in any form; shapes of tokens do not count."""
-        return self._bytes.holds_value(data)
+        return self._finder.holds_value(_read(data))
 
     def bytes(self, data: bytes) -> bytes:
         """Replace in bytes of any encoding that keeps ASCII (UTF-8, Latin-1 ...)."""
-        return self._bytes.replace(data)
+        text = _read(data)
+        clean = self._finder.replace(text)
+        return data if clean == text else clean.encode("utf-8", "surrogateescape")
 
     def stream(self) -> "RedactingStream":
         """Give what redacts a text that comes in pieces, also where a value is cut in two."""
-        return RedactingStream(lambda: self._text)
+        return RedactingStream(lambda: self._finder)
 
     def value(self, value: Any) -> Any:  # noqa: ANN401 - any JSON value
         """Replace in every string and key of a JSON value, and below sensitive headers' names.
@@ -133,7 +134,7 @@ class Redactor:
         What holds nothing to replace is given back as it is, not as a copy.
         """
         # One look at all strings together: nearly always that is all there is to do.
-        if not self._text.finds("\0".join(_strings(value))):
+        if not self._finder.finds("\0".join(_strings(value))):
             return value
         return self._value(value)
 
@@ -161,24 +162,34 @@ class Redactor:
         }
 
 
+_ESCAPED: Final = 12
+"""Bytes of one character, at most."""
+
+
+def _read(data: bytes) -> str:
+    """As a text that gives the same bytes again, whatever they are."""
+    return data.decode("utf-8", "surrogateescape")
+
+
 _A_TOKEN: Final = next(pattern.example for pattern in TOKEN_PATTERNS)
 
 
-def _strings(value: Any) -> Iterator[str]:  # noqa: ANN401 - any JSON value
+def _strings(value: Any) -> list[str]:  # noqa: ANN401 - any JSON value
     """Every key and string; for a sensitive header's something that is sure to be found."""
+    found: list[str] = []
     waiting = [value]
-    while waiting:
-        match waiting.pop():
-            case str() as text:
-                yield text
-            case dict() as items:
-                for key, item in items.items():
-                    yield key
-                    if key.lower() in SENSITIVE_HEADERS and isinstance(item, str | list):
-                        yield _A_TOKEN
-                    waiting.append(item)
-            case list() as items:
-                waiting += items
+    for each in waiting:
+        if isinstance(each, str):
+            found.append(each)
+        elif isinstance(each, dict):
+            found += each
+            waiting += each.values()
+            if not SENSITIVE_HEADERS.isdisjoint(map(str.lower, each)):
+                # Whether there is anything below the name is for the closer look.
+                found.append(_A_TOKEN)
+        elif isinstance(each, list):
+            waiting += each
+    return found
 
 
 class RedactingStream:
@@ -188,7 +199,7 @@ class RedactingStream:
     known: the last word of what came, mostly. :meth:`end` gives it.
     """
 
-    def __init__(self, finder: Callable[[], TextFinder]) -> None:
+    def __init__(self, finder: Callable[[], Finder]) -> None:
         """``finder`` is asked each time: the redactor may have learnt."""
         self._finder = finder
         self._held = ""

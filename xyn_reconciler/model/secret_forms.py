@@ -1,28 +1,29 @@
 """How a secret value may be written where it turns up, and one expression that finds them all.
 
-``model.redaction`` replaces these forms. The trap: a value shorter than
-:data:`MIN_LENGTH` characters has none, because it would be found in ordinary words.
+``model.redaction`` replaces these forms, and finds them in a text as :mod:`.unescaped` reads it:
+what only escapes characters (JSON, URLs, HTML, a shell) needs no form of its own. The trap: a
+value shorter than :data:`MIN_LENGTH` characters has none, because it would be found in ordinary
+words.
 """
 
 import base64
-import html
 import itertools
-import json
 import re
-import shlex
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
-from urllib.parse import quote, quote_plus
+
+from xyn_reconciler.model.unescaped import unescaped
 
 MIN_LENGTH: Final = 8
 
 
 def forms(value: str) -> set[str]:
-    """Give a value as it may appear: plain, and escaped or encoded as is usual.
+    """Give a value as it may appear: plain, and encoded as is usual.
 
-    JSON (also inside a string of JSON), URL, HTML, shell, hexadecimal, and the part of
-    a base64 text that is the value's alone, wherever in the encoded text it stands.
-    Of a value of several lines each line too, but for the marks of a PEM text.
+    Hexadecimal, and the part of a base64 text that is the value's alone, wherever in the
+    encoded text it stands. Of a value of several lines each line too, but for the marks of a
+    PEM text.
     """
     plain = value.strip()
     if len(plain) < MIN_LENGTH:
@@ -33,41 +34,29 @@ def forms(value: str) -> set[str]:
         for part in {plain, *parts}
         if len(part) >= MIN_LENGTH
         for form in _forms(part)
-        if len(form) >= MIN_LENGTH
+        # What is unescaped may be shorter than what somebody thought of.
+        if len(form) > MIN_LENGTH // 2
     }
 
 
 def _forms(plain: str) -> Iterator[str]:
-    raw = _raw(plain)
-    yield plain
-    yield from _escaped(plain)
-    for quoted in (quote(raw, safe=""), quote(raw, safe="/"), quote_plus(raw)):
-        yield quoted
-        yield re.sub("%..", lambda part: part[0].lower(), quoted)
-    yield raw.hex()
-    yield raw.hex().upper()
-    yield from _inside_base64(raw)
+    for text in {plain, *(unicodedata.normalize(form, plain) for form in ("NFC", "NFD"))}:
+        yield text
+        yield unescaped(text)
+        yield unescaped(text.replace(" ", "+"))
+        raw = _raw(text)
+        for apart in ("", ":", " ") if len(raw) <= _IN_ONE_LINE else ("",):
+            digits = raw.hex(apart) if apart else raw.hex()
+            yield digits
+            yield digits.upper()
+        yield from _inside_base64(raw)
+        yield from _latin_1(text)
 
 
-def _escaped(plain: str) -> Iterator[str]:
-    as_json = json.dumps(plain)[1:-1]
-    yield as_json
-    yield as_json.replace("/", "\\/")
-    yield json.dumps(as_json)[1:-1]
-    yield json.dumps(plain, ensure_ascii=False)[1:-1]
-    yield repr(plain)[1:-1]
-    as_html = html.escape(plain)
-    yield as_html
-    yield as_html.replace("&quot;", "&#34;").replace("&#x27;", "&#39;")
-    yield html.escape(plain, quote=False)
-    # In single quotes, in double quotes, and without any.
-    yield shlex.quote(plain).strip("'")
-    yield re.sub(r'(["\\$`])', r"\\\1", plain)
-    yield re.sub(r"([^\w@%+=:,./-])", r"\\\1", plain, flags=re.ASCII)
-
-
+_IN_ONE_LINE: Final = 64
+"""Bytes: what shows digits of bytes apart shows no more of them without a break."""
 _LINES_OF_BASE64: Final = (76, 64)
-"""Characters in a line as ``base64`` and as ``openssl`` break them."""
+"""Characters in a line as ``base64`` and as ``openssl`` break them, should one stand alone."""
 
 
 def _inside_base64(raw: bytes) -> Iterator[str]:
@@ -81,7 +70,16 @@ def _inside_base64(raw: bytes) -> Iterator[str]:
     whole = base64.b64encode(raw).decode().rstrip("=")
     for length in _LINES_OF_BASE64:
         if len(whole) > length:
-            yield from (whole[at : at + length] for at in range(0, len(whole), length))
+            lines = (whole[at : at + length] for at in range(0, len(whole), length))
+            yield from (line for line in lines if len(line) >= MIN_LENGTH)
+
+
+def _latin_1(text: str) -> Iterator[str]:
+    """As bytes of Latin-1 are read by who takes them for UTF-8, and keeps what is none."""
+    try:
+        yield text.encode("latin-1").decode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return
 
 
 def _raw(text: str) -> bytes:
@@ -90,15 +88,6 @@ def _raw(text: str) -> bytes:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         return text.encode("utf-8", "surrogatepass")
-
-
-def encodings(form: str) -> Iterator[bytes]:
-    """Give a form in the encodings that texts come in."""
-    yield _raw(form)
-    try:
-        yield form.encode("latin-1")
-    except UnicodeEncodeError:
-        return
 
 
 def expression(texts: Iterable[str]) -> str:

@@ -47,5 +47,5 @@ def context_of(engine: Engine, url: str) -> Context:
         origin=origin,
         origin_bytes=None if origin is None else bytes_of(origin),
         secrets=engine.secrets,
-        secret=engine.secret,
+        secret=engine.secrets.find,
     )

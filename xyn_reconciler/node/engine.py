@@ -46,14 +46,16 @@ def open_engine(
     environment: Mapping[str, str] = os.environ,
     *,
     patience: float = 0.0,
+    by_key: bool = False,
 ) -> Iterator[Engine]:
     """Open what is there; ``up`` has prepared it. Closed with the context.
 
     ``patience``: seconds that who keeps an artifact waits for a database that is away.
+    ``by_key``: as :class:`Database` has it, for who advances runs.
     """
     redactor = Redactor.from_environment(environment)
     log_without_secrets(redactor)
-    with Database(database_url) as database:
+    with Database(database_url, by_key=by_key) as database:
         secrets = NodeSecrets(database, place.age_key, environment, redactor)
         secrets.refresh()
         yield Engine(

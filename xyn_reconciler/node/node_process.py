@@ -72,7 +72,7 @@ def main() -> None:
             principal_of=Tickets.of(home, context.clock).redeem,
             foresee=lambda document: foretold(document, context.clock()),
             unsealed=context.secrets.check,
-            knows=context.redactor.knows,
+            knows=context.secrets.knowing,
             announce=partial(announce, context.database, context.url),
             origin=home.origin(),
         )

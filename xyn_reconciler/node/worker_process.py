@@ -32,6 +32,7 @@ def main() -> None:
             },
             artifacts=engine.artifacts,
             emit=engine.intake.emit,
+            unheard=engine.intake.unheard,
             redactor=engine.redactor,
             secret=lambda reference: patiently(lambda: engine.secret(reference)),
             may_use_secret=_may_use_secret(engine),
@@ -44,7 +45,7 @@ def main() -> None:
 
 
 def _opened(home: Path) -> AbstractContextManager[Engine]:
-    return open_engine(Home(home), os.environ["DATABASE_URL"], patience=AWAY)
+    return open_engine(Home(home), os.environ["DATABASE_URL"], patience=AWAY, by_key=True)
 
 
 def _may_use_secret(engine: Engine) -> MayUseSecret:

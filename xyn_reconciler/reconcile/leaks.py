@@ -1,4 +1,4 @@
-"""Secrets of this node in what somebody pushes: files, names of files, and messages of commits.
+"""Secrets of this node in what somebody pushes: files, their names, and all that a commit says.
 
 What came into the repository stays in its history, so it is refused before it does, on
 ``main`` and on drafts. Shapes of tokens are the loader's concern; here are live values.
@@ -25,9 +25,9 @@ def leaks(repository: Repository, old: str | None, new: str, knows: Knows) -> li
 def _leaks(repository: Repository, old: str | None, new: str, knows: Knows) -> Iterator[Problem]:
     seen = set[str]()
     for before, commit in _steps(repository, old, new):
-        message = repository.commit(commit).message
-        if knows(message.encode("utf-8", "surrogateescape")):
-            yield _problem(".", f"the message of commit {commit[:12]}")
+        # As it is kept: message, names and addresses of people, signature.
+        if knows(repository.verified(commit)):
+            yield _problem(".", f"the message or author of commit {commit[:12]}")
         for change in repository.changes(before, commit):
             if knows(change.path):
                 yield _problem(".", f"the name of a file in commit {commit[:12]}")

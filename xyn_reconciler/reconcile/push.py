@@ -94,15 +94,15 @@ class PushGate:
         foresee: Foresee,
         announce: Announce,
         unsealed: Unsealed = lambda _: {},
-        knows: Knows = lambda _: False,
+        knows: Callable[[], Knows] = lambda: lambda _: False,
         origin: str | None = None,
         clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
     ) -> None:
         """``principal_of`` redeems a ticket; ``origin`` is the address that this home follows.
 
         ``announce`` gives what to say of a draft's review, once that is there;
-        ``unsealed`` says which secrets nobody here could open, ``knows`` whether bytes
-        hold the value of one.
+        ``unsealed`` says which secrets nobody here could open, ``knows`` is asked at each
+        push for what says whether bytes hold the value of one.
         """
         self._reconciler = reconciler
         self._repository = repository
@@ -181,7 +181,10 @@ class PushGate:
         since = update.old or push.node.last_applied_revision
         if since is not None and push.repository.resolve(since) is None:
             since = None
-        found = leaks(push.repository, since, update.new, self._knows)
+        knows = self._knows()
+        if knows(update.ref.encode()):
+            return ["the name of this branch holds a secret of this node: choose another"]
+        found = leaks(push.repository, since, update.new, knows)
         name = update.ref.removeprefix("refs/heads/")
         return [*_listed(found), f"{counted(found)}; {name} is not taken"] if found else []
 

@@ -85,7 +85,7 @@ def seal(path: str, value: str, recipients: Collection[str], now: dt.datetime) -
             f"{path!r} is no path of a secret: sys/<env_id>/<kind>/<name>, team/<team_id>/<name>"
             " or user/<principal_id>/<name>"
         )
-    if not value or len(value.encode()) > MAX_VALUE_BYTES:
+    if not _fits(value):
         raise InvalidError(f"a secret has 1 to {MAX_VALUE_BYTES:,} bytes")
     if not recipients:
         raise InvalidError("no node has a recipient yet, so nobody could open it: xynctl up first")
@@ -117,10 +117,10 @@ def open_sealed(path: str, ciphertext: str, keys: Sequence[str]) -> Sealed:
         )
     except DecryptError as error:
         raise SecretUnreadableError(
-            f"secret {path} is not encrypted to this node: xynctl secret rekey, on a node that"
-            " opens it"
+            f"secret {path} is not encrypted to this node, or damaged: xynctl secret rekey, on"
+            " a node that opens it"
         ) from error
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         # Not chained: the cause would carry what was decrypted.
         raise SecretUnreadableError(
             f"secret {path} opens, and holds no value of Xyn: set it anew with xynctl secret set"
@@ -151,9 +151,13 @@ def _recipient(text: str) -> Any:  # noqa: ANN401 - an x25519.Recipient, which h
 
 
 def _text(value: Any) -> str:  # noqa: ANN401 - what somebody encrypted
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not _fits(value):
         raise TypeError
     return value
+
+
+def _fits(value: str) -> bool:
+    return 0 < len(value.encode()) <= MAX_VALUE_BYTES
 
 
 def _time(value: Any) -> dt.datetime | None:  # noqa: ANN401 - what somebody encrypted

@@ -4,12 +4,11 @@ One object each, ``<prefix>/<node>/<sha256>``: a node's folder is its own, so th
 node takes out what another has. Imported only where the setting is made: obstore is
 the extra ``s3``.
 
-The trap: what S3 has acknowledged is durable, so logs are not quick here, and
-:meth:`S3Shelf.make_durable` has nothing to do.
+The trap: what S3 has acknowledged is durable, so nothing is quick here.
 """
 
 import io
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -85,9 +84,6 @@ class S3Shelf:
                 obstore.put(self._store, sha256, content, mode="create", use_multipart=False)
             except AlreadyExistsError:
                 return
-
-    def make_durable(self, digests: Collection[str]) -> None:
-        """What was put is durable."""
 
     def open(self, sha256: str) -> BinaryIO:
         self._check(sha256)

@@ -32,11 +32,7 @@ class Shelf(Protocol):
         ...
 
     def keep_quickly(self, content: bytes, sha256: str) -> None:
-        """Keep bytes, durably no sooner than :meth:`make_durable` returns."""
-        ...
-
-    def make_durable(self, digests: Collection[str]) -> None:
-        """Return when these survive a power cut; those that are not there are passed over."""
+        """Keep bytes; those in a folder are durable no sooner than it is made so."""
         ...
 
     def open(self, sha256: str) -> BinaryIO:
@@ -74,8 +70,8 @@ class FolderShelf:
         kept.parent.mkdir(mode=0o700, exist_ok=True)
         # Also where it was there: whoever made it may not have come to this line yet.
         sync_folder(self.root)
-        if not kept.exists():
-            unfinished.replace(kept)
+        # And what is there may be damaged: whole bytes come in its place.
+        unfinished.replace(kept)
         sync_folder(kept.parent)
 
     def keep_quickly(self, content: bytes, sha256: str) -> None:
@@ -93,7 +89,10 @@ class FolderShelf:
             unfinished.rename(kept)
 
     def make_durable(self, digests: Collection[str]) -> None:
-        """Few files are synced one by one; for many the whole file system is: it costs no more."""
+        """Return when these survive a power cut; those that are not there are passed over.
+
+        Few files are synced one by one; for many the whole file system is: it costs no more.
+        """
         present = [path for path in map(self.path, digests) if path.is_file()]
         if len(present) > _ONE_BY_ONE:
             _sync_all(self.root)
@@ -107,7 +106,7 @@ class FolderShelf:
     def open(self, sha256: str) -> BinaryIO:
         try:
             return self.path(sha256).open("rb")
-        except FileNotFoundError as error:
+        except (FileNotFoundError, IsADirectoryError) as error:
             raise NotFoundError(f"the bytes {sha256} are not here") from error
 
     def exists(self, sha256: str) -> bool:

@@ -6,12 +6,14 @@ such a row puts the bytes first.
 
 The one exception to durability are logs, written several hundred a second: a power
 cut may take the newest, until :meth:`ArtifactStore.make_durable`, which the
-committer asks for before it records the runs that they are of.
+committer asks for before it records the runs that they are of. A bucket that is away
+takes none: they are in the home's folder first.
 """
 
 import contextlib
 import errno
 import hashlib
+import logging
 import os
 import tempfile
 import time
@@ -23,8 +25,10 @@ from threading import Lock
 from typing import BinaryIO, ClassVar, Final, Protocol
 
 from xyn_reconciler.model.crash_point import crash_point
-from xyn_reconciler.model.errors import InvalidError, UnavailableError, XynError
-from xyn_reconciler.store.artifact_shelf import FolderShelf, Shelf
+from xyn_reconciler.model.errors import InvalidError, NotFoundError, UnavailableError, XynError
+from xyn_reconciler.store.artifact_shelf import FolderShelf, Shelf, ShelfAwayError
+
+_log = logging.getLogger(__name__)
 
 _CHUNK: Final = 1024 * 1024
 _STALE_SECONDS: Final = 3600.0
@@ -76,7 +80,6 @@ class ArtifactStore:
     ) -> None:
         """Without a ``room`` it keeps as many bytes as the disk takes.
 
-        Logs are kept in any case: a run is never without the story of its end.
         ``elsewhere`` is asked at each use for another shelf than the folder ``root``.
         """
         self.root = root
@@ -102,12 +105,7 @@ class ArtifactStore:
                     left.unlink()
 
     def put(
-        self,
-        content: bytes | BinaryIO,
-        *,
-        limit: int,
-        durable: bool = True,
-        check: Check | None = None,
+        self, content: bytes | BinaryIO, *, limit: int, check: Check | None = None
     ) -> tuple[str, int]:
         """Keep bytes and give their sha256 (hex) and length.
 
@@ -115,12 +113,7 @@ class ArtifactStore:
         :class:`TooLargeError` as soon as it holds more than ``limit`` bytes,
         ``QuotaExceededError`` where it is more than there is room for,
         :class:`DiskFullError`, and what ``check`` raises; then nothing is kept.
-        Without ``durable`` a power cut may take them back, and no room is asked for.
         """
-        if not durable and isinstance(content, bytes) and len(content) <= limit:
-            digest = hashlib.sha256(content).hexdigest()
-            self.shelf.keep_quickly(content, digest)
-            return digest, len(content)
         stream = BytesIO(content) if isinstance(content, bytes) else content
         with _full_told(), self._staged(stream, limit) as (unfinished, digest, length):
             if check is not None:
@@ -132,6 +125,25 @@ class ArtifactStore:
             self.shelf.keep(unfinished, digest)
             crash_point("artifact.kept")
         return digest, length
+
+    def keep_log(self, content: bytes, *, last: bool) -> tuple[str, int]:
+        """Keep the log of a run, whatever room there is, and give its sha256 and length.
+
+        A run is never without the story of its end. In the home's folder it stays until the
+        ``last`` one of its run is in the bucket: what a run said before it waited can be
+        read when it goes on, also where the bucket is away.
+        """
+        digest = hashlib.sha256(content).hexdigest()
+        self._folder.keep_quickly(content, digest)
+        try:
+            shelf = self.shelf
+            if shelf is not self._folder:
+                shelf.keep_quickly(content, digest)
+                if last:
+                    self._folder.remove(digest)
+        except ShelfAwayError as error:
+            _log.warning("the log %s stays in the home's folder: %s", digest, error.message)
+        return digest, len(content)
 
     @contextlib.contextmanager
     def _staged(self, stream: BinaryIO, limit: int) -> Iterator[tuple[Path, str, int]]:
@@ -150,9 +162,8 @@ class ArtifactStore:
 
     def make_durable(self, digests: Iterable[str]) -> None:
         """Return when these survive a power cut; those that are not there are passed over."""
-        wanted = set(digests)
-        for shelf in self._shelves():
-            shelf.make_durable(wanted)
+        # What a bucket acknowledged is durable.
+        self._folder.make_durable(set(digests))
 
     def open(self, sha256: str, *, verify: bool = False) -> BinaryIO:
         """Open the bytes for reading, with ``seek``; the caller closes.
@@ -162,7 +173,14 @@ class ArtifactStore:
         again: parts of it are asked for one after another. Raises ``NotFoundError``,
         and :class:`DamagedError` where they are not what their name says.
         """
-        shelf = self._shelf_of(sha256)
+        try:
+            return self._opened(self._folder, sha256, verify=verify)
+        except NotFoundError:
+            if self.shelf is self._folder:
+                raise
+        return self._opened(self.shelf, sha256, verify=verify)
+
+    def _opened(self, shelf: Shelf, sha256: str, *, verify: bool) -> BinaryIO:
         state = shelf.state(sha256) if verify else None
         file = shelf.open(sha256)
         if verify and not self._verified.has(sha256, state):
@@ -177,11 +195,11 @@ class ArtifactStore:
 
     def verify(self, sha256: str) -> None:
         """Read the bytes now, whenever that was done last; raises as :meth:`open` does."""
-        with self._shelf_of(sha256).open(sha256) as file:
+        with self.open(sha256) as file:
             _verify(file, sha256)
 
     def exists(self, sha256: str) -> bool:
-        return self._shelf_of(sha256).exists(sha256)
+        return self._folder.exists(sha256) or self.shelf.exists(sha256)
 
     def contents(self) -> Iterator[tuple[str, int]]:
         """Give the name and length of everything that is kept; some may come twice."""
@@ -200,9 +218,6 @@ class ArtifactStore:
     def _shelves(self) -> tuple[Shelf, ...]:
         shelf = self.shelf
         return (shelf,) if shelf is self._folder else (self._folder, shelf)
-
-    def _shelf_of(self, sha256: str) -> Shelf:
-        return self._folder if self._folder.exists(sha256) else self.shelf
 
     def path(self, sha256: str) -> Path:
         """Give the file of a digest in the home's folder."""

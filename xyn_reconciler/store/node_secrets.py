@@ -16,7 +16,7 @@ from typing import Final
 
 from xyn_reconciler.model.errors import UnavailableError
 from xyn_reconciler.model.redaction import Redactor
-from xyn_reconciler.store.age_files import Sealed
+from xyn_reconciler.store.age_files import Sealed, SecretPathError, SecretUnreadableError
 from xyn_reconciler.store.age_secrets import AgeSecrets
 from xyn_reconciler.store.database import Database
 from xyn_reconciler.store.notice import APPLIED
@@ -52,9 +52,21 @@ class NodeSecrets:
             self._learn([value])
         return value
 
+    def find(self, reference: str) -> str | None:
+        """As :meth:`resolve`; None as well for one that is there and cannot be had."""
+        try:
+            return self.resolve(reference)
+        except (SecretUnreadableError, SecretPathError):
+            return None
+
     def refresh(self) -> None:
         """Open what changed since the last time, and tell the redactor."""
         self._learn(self._age.refresh())
+
+    def knowing(self) -> Callable[[bytes], bool]:
+        """Open what changed, and give what says whether bytes hold a value."""
+        self.refresh()
+        return self._redactor.knows
 
     def any(self) -> bool:
         """Whether there are files of secrets at all."""
@@ -92,6 +104,8 @@ class NodeSecrets:
                 after()
             except UnavailableError as error:
                 _log.warning("secrets are looked at again once it is there: %s", error.message)
+            except Exception:  # noqa: BLE001 - who looks no more redacts no new value
+                _log.exception("secrets could not be looked at: again soon")
 
     def _learn(self, values: Iterable[str]) -> None:
         with self._learning:

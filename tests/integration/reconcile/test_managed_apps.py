@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from tests.acceptance.docker_engine import Engine, docker_engine
+from tests.acceptance.docker_engine import Engine
 from tests.neighbours import neighbour
 from xyn_reconciler.model.run import PlanPack
 from xyn_reconciler.reconcile.compose import ManagedApps
@@ -31,12 +31,12 @@ DYING = str(Path(__file__).parents[2] / "crash" / "dying_apps.py")
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+def engine(shared_engine: Engine) -> Iterator[Engine]:
     neighbour("docker-compose", "docker")
-    with docker_engine() as found, pytest.MonkeyPatch.context() as patch:
-        if found.host:
-            patch.setenv("DOCKER_HOST", found.host)
-        yield found
+    with pytest.MonkeyPatch.context() as patch:
+        if shared_engine.host:
+            patch.setenv("DOCKER_HOST", shared_engine.host)
+        yield shared_engine
 
 
 @pytest.fixture(scope="module")

@@ -99,7 +99,7 @@ def test_the_log_of_a_run_is_kept_also_when_there_is_no_room(
 ) -> None:
     store = store_with(tmp_path, database, 0)
 
-    digest, _ = store.put(b"what happened", limit=100, durable=False)
+    digest, _ = store.keep_log(b"what happened", last=True)
 
     assert store.exists(digest)
     with pytest.raises(QuotaExceededError):
@@ -107,7 +107,7 @@ def test_the_log_of_a_run_is_kept_also_when_there_is_no_room(
 
 
 def test_logs_count_as_all_else_does(tmp_path: Path, database: Database) -> None:
-    log = store_with(tmp_path, database, 20).put(b"x" * 15, limit=100, durable=False)
+    log = store_with(tmp_path, database, 20).keep_log(b"x" * 15, last=True)
     with database.begin() as connection:
         insert(connection, *log)
 
@@ -254,7 +254,7 @@ def test_bytes_that_nobody_has_are_found_counted_and_go_after_a_while(
 ) -> None:
     """The log of a worker that was killed before its rows."""
     store = store_with(tmp_path, database, 100)
-    digest, _ = store.put(b"lost log", limit=100, durable=False)
+    digest, _ = store.keep_log(b"lost log", last=True)
 
     claims.look_over(database, store.shelf.contents())
 
@@ -271,7 +271,7 @@ def test_rows_whose_bytes_are_elsewhere_take_no_room_until_they_come(
     store = store_with(tmp_path, database, 100)
     with database.begin() as connection:
         insert(connection, hashlib.sha256(b"there").hexdigest(), 5)
-        here, length = store.put(b"here too", limit=100, durable=False)
+        here, length = store.keep_log(b"here too", last=True)
         insert(connection, here, length)
         connection.exec_driver_sql("UPDATE artifacts SET here = false")
     assert stored(database) == 0

@@ -71,15 +71,26 @@ def test_large_ones_go_up_and_come_back_in_parts(store: ArtifactStore) -> None:
         assert file.read(10) == LARGE[9_000_000:9_000_010]
 
 
-def test_a_log_is_durable_at_once_and_nothing_at_all_is_content_too(store: ArtifactStore) -> None:
-    digest, _ = store.put(b"log", limit=100, durable=False)
+def test_a_log_is_in_the_bucket_and_nothing_at_all_is_content_too(store: ArtifactStore) -> None:
+    digest, _ = store.keep_log(b"log", last=True)
     empty, _ = store.put(b"", limit=0)
 
     store.make_durable([digest, "0" * 64])
 
     assert {name for name, _ in store.shelf.contents()} == {digest, empty}
+    assert not store.path(digest).exists()
     with store.open(empty, verify=True) as file:
         assert file.read() == b""
+
+
+def test_what_a_run_said_before_it_waits_is_read_also_when_the_bucket_is_away(
+    store: ArtifactStore, tmp_path: Path
+) -> None:
+    digest, _ = store.keep_log(b"before", last=False)
+
+    with in_bucket(f"http://127.0.0.1:{free_port()}", tmp_path).open(digest) as file:
+        assert file.read() == b"before"
+    assert list(store.shelf.contents()) == [(digest, 6)]
 
 
 def test_limits_hold_there_too(store: ArtifactStore) -> None:
@@ -158,6 +169,10 @@ def test_a_bucket_that_is_away_or_missing_says_so(endpoint: str, tmp_path: Path)
     for store in (away, missing):
         with pytest.raises(ShelfAwayError, match="s3://"):
             store.put(b"hello", limit=5)
+        log, _ = store.keep_log(b"how it ended", last=True)
+        store.make_durable([log])
+        with store.open(log, verify=True) as file:
+            assert file.read() == b"how it ended"
     with pytest.raises(ShelfAwayError, match="there is no secret env/NONE"):
         in_bucket(endpoint, tmp_path, secret_ref="env/NONE")
 

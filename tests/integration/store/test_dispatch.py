@@ -9,7 +9,7 @@ from sqlalchemy import text
 from xyn_reconciler.store.database import Connection, Database
 from xyn_reconciler.store.dispatch import QUEUE, TAKE, enqueue, enqueue_many, listen
 
-LONG = 20.0
+LONG = 60.0
 """Seconds after which a test gives up; none of them waits for it when all is well."""
 
 

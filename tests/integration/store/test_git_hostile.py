@@ -12,6 +12,7 @@ from xyn_reconciler.desired.tree_rules import check_tree
 from xyn_reconciler.store.git import CorruptObjectError, Repository, TreeTooLargeError
 from xyn_reconciler.store.git_commits import parse_commit, serialize_commit
 from xyn_reconciler.store.git_objects import BLOB, COMMIT, TREE, ObjectBatch
+from xyn_reconciler.store.git_verify import damaged_objects
 from xyn_reconciler.store.push_hook import HookServer, PushRequest, hook_socket, install_hooks
 
 NOW = dt.datetime(2026, 11, 22, 12, 0, tzinfo=dt.UTC)
@@ -51,6 +52,16 @@ def test_a_chain_of_ten_thousand_directories_is_named_and_not_followed(
         list(repository.entries(revision))
     with pytest.raises(TreeTooLargeError):
         repository.changes(None, revision)
+
+
+def test_what_git_warns_of_in_a_pushed_file_is_no_damage(repository: Repository) -> None:
+    batch = ObjectBatch()
+    # By its short name the blob is .gitmodules to git, and none that it can read.
+    tree = batch.add(TREE, line("100644", b"gitmod~1", batch.add(BLOB, b"x: 1\n")))
+    revision = made(repository, batch, tree)
+    repository.update_ref("refs/heads/draft/a", expected=None, new=revision)
+
+    assert damaged_objects(repository.path) == []
 
 
 @pytest.mark.parametrize("leaf", [b"", None])

@@ -89,6 +89,8 @@ def test_one_for_another_node_stays_shut_and_is_named(active: Database, key: Pat
     with pytest.raises(SecretUnreadableError):
         secrets.resolve(SHUT)
     assert list(secrets.unreadable()) == [SHUT]
+    assert secrets.find(SHUT) is None
+    assert secrets.find(HERE) == f"value-1 of {HERE}"
 
 
 def test_a_new_value_is_given_at_once_and_the_old_one_stays_redacted(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyrage import encrypt, x25519
 
 from tests.neighbours import neighbour
 from xyn_reconciler.desired.load import load
@@ -88,6 +89,26 @@ def test_what_age_made_of_something_else_opens_and_is_no_value_of_ours(tmp_path:
     file = tmp_path / "age.key"
     subprocess.run([age.with_name("age-keygen"), "-o", file], capture_output=True, check=True)
     assert recipient_of(str(read_key(file))).startswith("age1")
+
+
+@pytest.mark.parametrize(
+    "plain",
+    [
+        b"[" * 100_000,
+        b"\xff",
+        b"null",
+        b'{"path": "%s", "value": ""}' % PATH.encode(),
+        b'{"path": "%s", "value": "\\ud800 is half a letter"}' % PATH.encode(),
+        b'{"path": "%s", "value": "%s"}' % (PATH.encode(), b"x" * (MAX_VALUE_BYTES + 1)),
+    ],
+    ids=lambda plain: plain[:40].decode("latin-1"),
+)
+def test_what_anybody_encrypted_to_this_node_is_taken_for_no_value(plain: bytes) -> None:
+    """Anybody can: the recipient is in the node's definition."""
+    made = encrypt(plain, [x25519.Recipient.from_str(RECIPIENT)], armored=True)
+
+    with pytest.raises(SecretUnreadableError, match="no value of Xyn"):
+        open_sealed(PATH, made.decode(), [KEY])
 
 
 def test_a_file_below_secrets_is_armor_or_a_problem() -> None:
