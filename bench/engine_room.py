@@ -58,7 +58,7 @@ def engine_room(place: Place, name: str) -> Iterator[EngineRoom]:
     url = place.database(name)
     folder = place.folder / name
     folder.mkdir()
-    with Database(url) as database:
+    with Database(url, by_key=True) as database:
         migrate(database)
         with database.begin() as connection:
             desired.ensure_node(connection, NODE_ID)
@@ -71,6 +71,7 @@ def engine_room(place: Place, name: str) -> Iterator[EngineRoom]:
             actions=actions,
             artifacts=ArtifactStore(folder / "artifacts"),
             emit=intake.emit,
+            unheard=intake.unheard,
             redactor=redactor,
             secret=lambda _: None,
             may_use_secret=lambda *_: None,

@@ -10,15 +10,15 @@ from typing import Final
 OBSTACLES: Final[Mapping[str, str]] = {
     "event to first step, p50": (
         "a POST costs over 2 ms of the interpreter (HTTP, checks, redaction, rules, compiling,"
-        " JSON, psycopg) and three round trips before its answer; a run is then taken up with five"
-        " more (begin, claim, save, tell, commit) and two thread hand-overs before its first step;"
+        " JSON, psycopg) and three round trips before its answer; a run is then taken up with four"
+        " more (begin, claim, save, commit) and two thread hand-overs before its first step;"
         " the floor needs one statement and one claim."
     ),
     "a flow of 40 steps": (
-        "each step waits for the commit before it, and each of these commits tells of the step"
-        " that ended and of the one that begins (rows, attempt, internal events, log), about 1 ms"
-        " of the interpreter, with a hand-over to the thread that does the step and one back; the"
-        " floor updates one row and goes on in the same thread."
+        "each step waits for the commit before it; that is one statement, and it tells of the step"
+        " that ended and of the one that begins (rows, attempts, internal events, log): most of a"
+        " millisecond of the interpreter and half a one of Postgres, with a hand-over to the thread"
+        " that does the step and one back; the floor updates one row and stays in its thread."
     ),
     "durable 3-step runs, with records": (
         "on two cores the committer, which reads, renders and commits every run and its events,"
@@ -27,7 +27,7 @@ OBSTACLES: Final[Mapping[str, str]] = {
     ),
     "transform-only 3-step runs, one worker": (
         "a run is one commit, shared by some thirty, and all that is left is the interpreter's:"
-        " about 1.4 ms a run for claiming, rendering, deciding, redacting, its log and some ten"
+        " about 1 ms a run for claiming, rendering, deciding, redacting, its log and some ten"
         " events; the floor computes nothing and tells nobody."
     ),
     "events ingested": (

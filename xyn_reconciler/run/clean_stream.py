@@ -3,14 +3,14 @@
 A secret may lie across the border of two pieces. So a piece ends only where
 nothing to be replaced lies across, and well before what has been read so far
 ends: what begins in it has been seen to its end. The trap: what is longer than
-:data:`OVERLAP` may still be cut in two; a private key is a twentieth of that.
+:data:`OVERLAP` may still be cut in two; the longest secret, in hexadecimal, is half of that.
 """
 
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, Final
 
 PIECE: Final = 1024 * 1024
-OVERLAP: Final = 64 * 1024
+OVERLAP: Final = 256 * 1024
 _MOST_HELD: Final = 8 * PIECE
 _STEP: Final = 61
 """Bytes between two places that are tried; prime, so that lines of equal length do not evade it."""

@@ -73,9 +73,11 @@ def decide(
     ``died``: whether it says something against a step that its worker is gone; the
     one who was told to stop, or went down with the whole node, says nothing.
     """
+    # Asked first: a long plan is looked over at every step.
+    statuses = {view.status for view in steps.values()}
     left = {
         key
-        for key, view in steps.items()
+        for key, view in (steps.items() if StepStatus.RUNNING in statuses else ())
         if view.status is StepStatus.RUNNING and key not in in_hand
     }
     if left:
@@ -89,7 +91,8 @@ def decide(
             Finish(RunStatus.CANCELLED, None, None, warnings(plan, steps)),
         )
     if run.error is None:
-        error = _failure(plan, steps) or _timed_out(plan, run, now)
+        failed = StepStatus.FAILED in statuses
+        error = (_failure(plan, steps) if failed else None) or _timed_out(plan, run, now)
         if error is None:
             return _next(plan.steps, _Moment(plan, run, steps, now), in_hand, _completed)
         return _end_of_main(plan, steps, in_hand, error)

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, TypeAlias
 
@@ -10,6 +10,7 @@ from xyn_reconciler.action.context import Action
 from xyn_reconciler.model.artifact import Artifact
 from xyn_reconciler.model.capability import EmitEvents, LaunchRun
 from xyn_reconciler.model.errors import NotFoundError
+from xyn_reconciler.model.event import Event
 from xyn_reconciler.model.run import ExecutionPlan
 from xyn_reconciler.model.secret import SecretUse
 from xyn_reconciler.run.crew import Crew
@@ -19,7 +20,11 @@ from xyn_reconciler.run.live_log import LiveLogs
 from xyn_reconciler.store.artifact_rows import get_artifact
 from xyn_reconciler.store.artifacts import ArtifactStore
 from xyn_reconciler.store.database import Database
+from xyn_reconciler.store.events import Told
 from xyn_reconciler.store.recent import Recent
+
+Unheard: TypeAlias = Callable[[Sequence[Event]], Told | None]
+"""Gives events to be written by whoever asks, if nobody waits to hear one (``trigger.intake``)."""
 
 MayUseSecret: TypeAlias = Callable[[SecretUse], None]
 """Notes a use, durably; raises ``PermanentError`` where who caused the run may not use it."""
@@ -33,6 +38,7 @@ class Equipment:
     actions: Mapping[str, Action]
     artifacts: ArtifactStore
     emit: EmitEvents
+    unheard: Unheard
     redactor: Redactor
     secret: Callable[[str], str | None]
     may_use_secret: MayUseSecret

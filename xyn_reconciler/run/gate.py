@@ -27,7 +27,7 @@ from xyn_reconciler.model.internal_events import (
 from xyn_reconciler.model.principal import Principal
 from xyn_reconciler.model.run import GateApprovals
 from xyn_reconciler.run.compile import mismatch
-from xyn_reconciler.store import dispatch, gates, notice, outbox, stories
+from xyn_reconciler.store import dispatch, gates, outbox, stories
 from xyn_reconciler.store.database import Connection
 from xyn_reconciler.store.gates import OpenGate
 
@@ -112,7 +112,6 @@ def decide_gate(  # noqa: PLR0913 - who decides what, where, when
     outbox.put(connection, "run", [run_id], now)
     agreed = gates.approvers(connection, step_id)
     if decision == "approved" and len(agreed) < approvals.min:
-        notice.notify(connection, notice.RUN, str(run_id))
         return False
     _close(connection, gate, decision, agreed, principal, now, emit)
     return True
@@ -140,7 +139,6 @@ def _close(
     )
     emit(connection, [_event(connection, gate, told, principal, now)])
     dispatch.enqueue(connection, gate.run_id, priority=gate.priority)
-    notice.notify(connection, notice.RUN, str(gate.run_id))
 
 
 def _event(

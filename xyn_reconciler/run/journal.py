@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from xyn_reconciler.action import sub_run
 from xyn_reconciler.model.artifact import Artifact
 from xyn_reconciler.model.event import Event
 from xyn_reconciler.model.internal_events import (
@@ -125,6 +126,11 @@ class Journal:
                 "concurrency_key",
             )
         } | {"outputs": None, "completed_at": None}
+        self._alone = (
+            plan.concurrency is None
+            and claimed.parent_step_id is None
+            and not any(step.action == sub_run.NAME for step in self.planned.values())
+        )
         self._step_ids: dict[str, uuid.UUID] = {}
         before = None if story is None else story.log
         self.lines = RunLog(claimed.run_id, claimed.correlation_id, redactor, before)
@@ -181,10 +187,9 @@ class Journal:
             if status not in RUN_CHANGES[self.run.status]:
                 raise ValueError(f"a run that is {self.run.status} cannot become {status}")
             values["status"] = status
-            self.run = dataclasses.replace(self.run, status=status)
         self._row |= values
         self.changes.run |= values
-        seen = {name: values[name] for name in ("error", "deadline_at") if name in values}
+        seen = {name: values[name] for name in ("status", "error", "deadline_at") if name in values}
         if seen:
             self.run = dataclasses.replace(self.run, **seen)
 
@@ -261,6 +266,20 @@ class Journal:
             self.steps[key] = self.steps[key].model_copy(update={"resolution": resolution})
         for key, view in self.steps.items() if news.children else ():
             self.steps[key] = _with_children(view, news.children)
+
+    @property
+    def stands_alone(self) -> bool:
+        """Whether what it does next concerns no other run, and nobody can have changed it.
+
+        But for a cancel, and a claim that was lost: those are found out in writing. What was
+        changed before a turn would be taken back with it, so then it does not.
+        """
+        return (
+            self._alone
+            and not self.changes.run
+            and not self.run.cancel_requested
+            and not self.listens()
+        )
 
     def listens(self) -> bool:
         """Whether people or other runs may have changed something that it waits for."""

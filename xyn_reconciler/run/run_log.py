@@ -14,11 +14,12 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Final, TypeAlias
 
-from xyn_reconciler.model.errors import UnavailableError
+from xyn_reconciler.model.errors import NotFoundError
 from xyn_reconciler.model.event import isoformat
 from xyn_reconciler.run import limits
 from xyn_reconciler.run.crew import Crew
 from xyn_reconciler.run.execute import Redactor
+from xyn_reconciler.store.artifact_shelf import ShelfAwayError
 from xyn_reconciler.store.artifacts import ArtifactStore
 
 logger = logging.getLogger(__name__)
@@ -44,6 +45,8 @@ class RunLog:
         self._correlation_id = correlation_id
         self._redactor = redactor
         self._before = before
+        self.last = False
+        """Whether the run has ended: nothing is written after these."""
         self._lines: list[tuple[dt.datetime, str | None, str]] = []
 
     def add(self, now: dt.datetime, step: str | None, message: str) -> None:
@@ -62,18 +65,25 @@ class RunLog:
             before = self._kept_before(artifacts)
             content = before + self._written(limits.MAX_LOG - len(before))
             # The committer makes it durable, together with the record that names it.
-            return artifacts.put(content, limit=2 * limits.MAX_LOG, durable=False)
-        except (OSError, UnavailableError) as error:
-            # A full disk, or a bucket that is away, must not keep runs from ending.
+            return artifacts.keep_log(content, last=self.last)
+        except OSError as error:
+            # A full disk must not keep runs from ending.
             ids = {"correlation_id": self._correlation_id, "run_id": self.run_id}
             logger.warning("the log of run %s is lost: %s", self.run_id, error, extra=ids)
             return None
 
     def _kept_before(self, artifacts: ArtifactStore) -> bytes:
-        if self._before is None or not artifacts.exists(self._before):
+        if self._before is None:
             return b""
-        with artifacts.open(self._before) as file:
-            return file.read()
+        try:
+            with artifacts.open(self._before) as file:
+                return file.read()
+        except NotFoundError:
+            return b""
+        except ShelfAwayError as error:
+            # Another machine's worker kept it in the bucket; there it stays.
+            message = f"before this: {self._before}, but {error.message}"
+            return f"{_LINE.encode({'message': message})}\n".encode()
 
     def _written(self, room: int) -> bytes:
         run_id = str(self.run_id)

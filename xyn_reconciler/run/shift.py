@@ -6,11 +6,14 @@ runs shares one commit, and a single run waits for nobody. Consecutive steps
 without an effect outside (transforms, skips, gates) never see a commit between
 them: a run of transforms is claimed, done and ended in one.
 
-Every transaction locks the rows of its runs first, under their claims
+A round over runs that concern nobody else is one statement, which writes nothing
+where a claim was lost or a cancel was asked for (:mod:`store.turns`). Any other
+is a transaction that locks the rows of its runs first, under their claims
 (:func:`store.claims.hold`); what was lost is dropped silently. A step's effect
 comes after its intent is committed, and its result is committed before anything
 that follows (promise P2). A round that could not be committed is taken back and
-done again while the claims last: results are not lost with a connection.
+done again while the claims last: results are not lost with a connection. Where
+the answer to a commit was lost, the next round asks first what came of it.
 """
 
 import datetime as dt
@@ -24,7 +27,6 @@ from functools import partial
 
 from xyn_reconciler.model.crash_point import crash_point
 from xyn_reconciler.model.errors import UnavailableError
-from xyn_reconciler.model.event import Event
 from xyn_reconciler.model.secret import SecretUse
 from xyn_reconciler.run.break_off import break_off
 from xyn_reconciler.run.equipment import Equipment
@@ -36,7 +38,7 @@ from xyn_reconciler.run.run_log import store_all
 from xyn_reconciler.run.slots import Slots, wants_a_slot
 from xyn_reconciler.run.take_up import journals
 from xyn_reconciler.run.turn import Departure, take_turn
-from xyn_reconciler.store import claims, dispatch, runs, token_claims
+from xyn_reconciler.store import claims, dispatch, events, runs, token_claims
 from xyn_reconciler.store.database import Connection
 from xyn_reconciler.store.news import News, load_news
 from xyn_reconciler.store.turns import Turn
@@ -63,10 +65,8 @@ class _Round:
     part: list[InHand] = field(default_factory=list)
     """Runs that it is about, those which it took up included."""
     lost: list[InHand] = field(default_factory=list)
-    transaction: str | None = None
-    """Its id: whether it was committed can be asked by it."""
-    written: bool = False
-    """Whether all that is left is the commit."""
+    landmark: uuid.UUID | None = None
+    """An event that is there if it was committed; ``None`` while it cannot have been."""
 
 
 class Shift:
@@ -79,6 +79,8 @@ class Shift:
         self._own = equipment
         self._inbox: queue.SimpleQueue[Word | None] = queue.SimpleQueue()
         self._departure = Departure.STAYS
+        self._doubtful: _Round | None = None
+        """A round whose commit was sent and not answered."""
         self._read_at = (equipment.clock(), time.monotonic())
         """The clock of the day and the one that never leaps, at one moment."""
 
@@ -106,6 +108,8 @@ class Shift:
         was told of. With any of these nothing is waited for. Raises
         ``UnavailableError``; what came in is kept for the next round.
         """
+        if self._doubtful is not None:
+            self._ask_about(self._doubtful)
         wanted = bool(run_ids or room)
         self.wait(0.0 if wanted else timeout)
         now = self._own.clock()
@@ -147,6 +151,9 @@ class Shift:
 
     def wait(self, timeout: float | None) -> None:
         """Wait for a word, or for a moment that is due; then take in every word there is."""
+        if self._doubtful is not None:
+            # What comes in now would be taken for part of it.
+            return
         words = self._inbox
         try:
             word = words.get(timeout=self._patience(timeout))
@@ -183,15 +190,21 @@ class Shift:
         if any(held.outcomes for held in this.due):
             crash_point("step.effect")
         try:
-            self._transact(this)
+            if not self._at_once(this):
+                self._transact(this)
         except UnavailableError:
-            if not (this.written and self._was_committed(this.transaction)):
+            if this.landmark is None:
                 _restore(this.due)
-                raise
+            else:
+                self._doubtful = this
+            raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to one run
             _restore(this.due)
             self._one_by_one(this, error)
             return
+        self._committed(this)
+
+    def _committed(self, this: _Round) -> None:
         for held in this.lost:
             ids = {"correlation_id": held.journal.claimed.correlation_id, "run_id": held.run_id}
             logger.info("run %s is another worker's now", held.run_id, extra=ids)
@@ -199,8 +212,29 @@ class Shift:
         crash_point("step.result" if this.due else "run.taken_up")
         self._after(this.part)
 
+    def _at_once(self, this: _Round) -> bool:
+        """Commit a round in one statement, where nothing is to be asked before; whether it is."""
+        own, part = self._own, this.due
+        if this.run_ids or this.room or self._departure is not Departure.STAYS:
+            return False
+        if not all(held.journal.stands_alone and not held.hand.grip.lost for held in part):
+            return False
+        for held in part:
+            take_turn(None, held, this.now, own, self._departure)
+        told = [event for held in part for event in held.journal.changes.events]
+        unheard = own.unheard(told)
+        if told and unheard is not None:
+            turn = self._turn(part, this.now)
+            this.part, this.landmark = list(part), told[0].event_id
+            tokens = [(held.run_id, held.journal.claimed.attempt) for held in part]
+            with own.database.autocommit() as connection:
+                if turn.save(connection, unheard, held=tokens, worker=own.name):
+                    return True
+            this.landmark = None
+        _restore(part)
+        return False
+
     def _transact(self, this: _Round) -> None:
-        turn, events = Turn(), list[Event]()
         with self._own.database.begin() as connection:
             this.part, this.lost = self._still_held(connection, this)
             if this.run_ids or this.room:
@@ -209,14 +243,15 @@ class Shift:
             for held in this.part:
                 if not held.journal.over:
                     take_turn(connection, held, this.now, self._own, self._departure)
-            self._keep_logs([held.journal for held in this.part], this.now)
-            for held in this.part:
-                events += self._written(held, this.now, turn)
-            turn.save(connection)
-            if events:
-                self._own.emit(connection, events)
+            turn = self._turn(this.part, this.now)
+            told = [event for held in this.part for event in held.journal.changes.events]
+            unheard = self._own.unheard(told)
+            if unheard is None or not turn.save(connection, unheard):
+                turn.save(connection)
+                self._own.emit(connection, told)
             self._pass_on(connection, this, slots)
-            this.written = True
+            if told:
+                this.landmark = told[0].event_id
 
     def _pass_on(self, connection: Connection, this: _Round, slots: Slots) -> None:
         """Wake whoever waited for what this round brought about."""
@@ -241,7 +276,7 @@ class Shift:
     ) -> tuple[list[InHand], list[InHand]]:
         """Lock the runs that are due, and learn what people did; those that are ours, and lost."""
         tokens = [(held.run_id, held.journal.claimed.attempt) for held in this.due]
-        ours, this.transaction = claims.hold(connection, tokens, worker=self._own.name)
+        ours = claims.hold(connection, tokens, worker=self._own.name)
         kept = [h for h in this.due if h.run_id in ours and not h.hand.grip.lost]
         listening = [held.run_id for held in kept if held.journal.listens()]
         news = load_news(connection, listening)
@@ -261,7 +296,6 @@ class Shift:
         found = claims.claim(connection, free, now=this.now, room=this.room)
         if this.room and found.woken == this.room:
             self.noticed = True
-        this.transaction = found.transaction
         claimed = [one for one in found.runs if one.run_id not in self.held]
         this.asked = [one.run_id for one in claimed]
         lapsed = [one.run_id for one in claimed if one.lapsed_at is not None]
@@ -282,34 +316,39 @@ class Shift:
         hand = Hand(Grip(journal.run_id, token, self._inbox.put))
         return InHand(journal, hand, own.actions_of(plan), own.idempotent_of(plan))
 
-    def _was_committed(self, transaction: str | None) -> bool:
-        """Ask about a commit whose answer was lost; only as long as our claims can last."""
-        until = time.monotonic() + self._own.lease.total_seconds()
-        while transaction is not None and time.monotonic() < until:
-            try:
-                with self._own.database.begin() as connection:
-                    return claims.committed(connection, transaction)
-            except UnavailableError:
-                time.sleep(_AWAY_SECONDS)
-        return False
+    def _ask_about(self, this: _Round) -> None:
+        """Learn what came of a commit whose answer was lost, and go on from there."""
+        with self._own.database.begin() as connection:
+            # Its rows are locked for as long as it may still be under way.
+            runs.lock_all(connection, [held.run_id for held in this.part])
+            assert this.landmark is not None  # noqa: S101 - see _commit
+            stored = events.is_stored(connection, this.landmark)
+        self._doubtful = None
+        if stored:
+            self._committed(this)
+        else:
+            _restore(this.due)
 
     # ── what a round writes ──────────────────────────────────────────────────────────────────────
 
     def _keep_logs(self, journals: Iterable[Journal], now: dt.datetime) -> None:
         """Store the logs of those that wait or end now."""
         due = [journal for journal in journals if journal.changes.log]
+        for journal in due:
+            journal.lines.last = journal.run.status.ended
         stored = store_all([one.lines for one in due], self._own.artifacts, self._own.crew)
         for journal in due:
             if journal.run_id in stored:
                 journal.keep_log(stored[journal.run_id], now)
 
-    def _written(self, held: InHand, now: dt.datetime, turn: Turn) -> Sequence[Event]:
-        """Put a run's changes into the turn; the events that tell of them."""
-        journal = held.journal
-        if journal.to_be_written:
-            journal.write(turn, now, worker=self._own.name, lease=self._own.lease)
-            turn.told.append(held.run_id)
-        return journal.changes.events
+    def _turn(self, part: Iterable[InHand], now: dt.datetime) -> Turn:
+        """Give the changes of runs, all but what is told of them."""
+        turn = Turn()
+        self._keep_logs([held.journal for held in part], now)
+        for held in part:
+            if held.journal.to_be_written:
+                held.journal.write(turn, now, worker=self._own.name, lease=self._own.lease)
+        return turn
 
     # ── after the commit ─────────────────────────────────────────────────────────────────────────
 

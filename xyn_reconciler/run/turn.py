@@ -28,9 +28,16 @@ class Departure(enum.Enum):
 
 
 def take_turn(
-    connection: Connection, held: InHand, now: dt.datetime, own: Equipment, departure: Departure
+    connection: Connection | None,
+    held: InHand,
+    now: dt.datetime,
+    own: Equipment,
+    departure: Departure,
 ) -> None:
-    """Bring a run as far as it goes without a commit; its tasks are left in ``held``."""
+    """Bring a run as far as it goes without a commit; its tasks are left in ``held``.
+
+    A run that starts no other needs no ``connection``.
+    """
     journal, hand = held.journal, held.hand
     application = Application(
         journal,
@@ -38,7 +45,9 @@ def take_turn(
         worker=own.name,
         actions=held.actions,
         jitter=own.jitter,
-        launch=None if own.launch is None else partial(_start_run, own, connection),
+        launch=None
+        if own.launch is None or connection is None
+        else partial(_start_run, own, connection),
     )
     held.outcomes += hand.abandoned(held.outcomes)
     for outcome in held.outcomes:

@@ -21,7 +21,7 @@ from xyn_reconciler.model.capability import EmitEvents, LaunchRun
 from xyn_reconciler.model.errors import UnavailableError
 from xyn_reconciler.model.run import ExecutionPlan
 from xyn_reconciler.run.crew import Crew
-from xyn_reconciler.run.equipment import Equipment, MayUseSecret
+from xyn_reconciler.run.equipment import Equipment, MayUseSecret, Unheard
 from xyn_reconciler.run.execute import Redactor
 from xyn_reconciler.run.heartbeat import Heartbeat
 from xyn_reconciler.run.leftovers import Ask, Leftovers
@@ -63,6 +63,7 @@ class Worker:
         actions: Mapping[str, Action],
         artifacts: ArtifactStore,
         emit: EmitEvents,
+        unheard: Unheard,
         redactor: Redactor,
         secret: Callable[[str], str | None],
         may_use_secret: MayUseSecret,
@@ -89,6 +90,7 @@ class Worker:
             actions=actions,
             artifacts=artifacts,
             emit=emit,
+            unheard=unheard,
             redactor=redactor,
             secret=secret,
             may_use_secret=may_use_secret,

@@ -22,7 +22,7 @@ from xyn_reconciler.model.event import isoformat
 from xyn_reconciler.model.run import RunStatus
 from xyn_reconciler.store import dispatch
 from xyn_reconciler.store.database import Connection
-from xyn_reconciler.store.pipeline import BY_KEY, send
+from xyn_reconciler.store.pipeline import send
 
 Token = tuple[uuid.UUID, int]
 """A claim: the run and its attempt, the fencing token."""
@@ -84,8 +84,6 @@ class Claims:
     runs: list[Claimed]
     woken: int
     """Wake-ups that were taken off the queue."""
-    transaction: str
-    """The id of the caller's transaction, for :func:`committed`."""
 
 
 def claim(
@@ -99,8 +97,7 @@ def claim(
     only looks leaves no trace.
     """
     rows = send(connection, [(_CLAIM, (dispatch.QUEUE, room, list(run_ids), now))])
-    transaction, woken, _ = rows[0][:3]
-    return Claims([_claimed(row[3:]) for row in rows if row[3] is not None], woken, transaction)
+    return Claims([_claimed(row[1:]) for row in rows if row[1] is not None], rows[0][0])
 
 
 _OF_RUN: Final = (
@@ -154,7 +151,7 @@ _CLAIM: Final = (
     " AND r.status IN ('created', 'running', 'waiting')"
     " AND (r.leased_until IS NULL OR r.leased_until < %s)"
     " FOR UPDATE OF r SKIP LOCKED)"
-    f" SELECT pg_current_xact_id()::text, (SELECT count(*) FROM woken), {BY_KEY}, free.*"
+    " SELECT (SELECT count(*) FROM woken), free.*"
     " FROM (SELECT) AS one LEFT JOIN free ON true"
 ).encode()
 
@@ -176,27 +173,24 @@ def _envelope(event: dict[str, Any]) -> dict[str, Any]:
     return event
 
 
-def hold(
-    connection: Connection, held: Sequence[Token], *, worker: str
-) -> tuple[dict[uuid.UUID, Held], str | None]:
+def hold(connection: Connection, held: Sequence[Token], *, worker: str) -> dict[uuid.UUID, Held]:
     """Lock the rows of runs that the caller still holds; the others are left out.
 
     The first statement of every transaction that writes for a claim: from
     here to the commit nobody else claims the run, decides its gates or
-    cancels it. Beside them the transaction's id, for :func:`committed`.
+    cancels it.
     """
     if not held:
-        return {}, None
+        return {}
     rows = send(connection, [(_HOLD, ([run_id for run_id, _ in held], worker))])
     tokens = set(held)
-    ours = {row[0]: Held(row[2], row[3]) for row in rows if (row[0], row[1]) in tokens}
-    return ours, rows[0][4] if rows else None
+    return {row[0]: Held(row[2], row[3]) for row in rows if (row[0], row[1]) in tokens}
 
 
 _HOLD: Final = (
-    "SELECT run_id, attempt, cancel_requested_at, cancelled_by, pg_current_xact_id()::text,"  # noqa: S608 - a constant
-    f" {BY_KEY} FROM runs WHERE run_id = ANY(%s) AND leased_by = %s ORDER BY run_id FOR UPDATE"
-).encode()
+    b"SELECT run_id, attempt, cancel_requested_at, cancelled_by FROM runs"
+    b" WHERE run_id = ANY(%s) AND leased_by = %s ORDER BY run_id FOR UPDATE"
+)
 
 
 def release(connection: Connection, run_id: uuid.UUID, *, worker: str) -> None:
@@ -239,14 +233,6 @@ def news(
     )
     tokens = set(held)
     return {(row[0], row[1]): (row[2], row[3]) for row in rows if (row[0], row[1]) in tokens}
-
-
-def committed(connection: Connection, transaction: str) -> bool:
-    """Whether a transaction whose end was not heard of has been committed."""
-    status = connection.exec_driver_sql(
-        "SELECT pg_xact_status(CAST(%s AS xid8))", (transaction,)
-    ).scalar_one()
-    return bool(status == "committed")
 
 
 def interrupt_attempts(

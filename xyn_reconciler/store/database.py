@@ -34,6 +34,7 @@ _OPTIONS = (
     # A machine that vanished gives up its locks within half a minute.
     " -c tcp_keepalives_idle=15 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
 )
+_BY_KEY = "-c enable_hashjoin=off -c enable_mergejoin=off"
 _CONNECT_SECONDS = 5
 _RETRY_SECONDS = 0.2
 _PAUSE_SECONDS = 0.05  # shorter than any restart
@@ -74,13 +75,21 @@ class Database:
     session counts time in UTC and gives up on a statement after 60 s.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 8) -> None:
+    def __init__(self, url: str, *, pool_size: int = 8, by_key: bool = False) -> None:
+        """``by_key`` is for the engine: every join of its statements looks up a few keys.
+
+        Postgres takes rows that come as JSON for a hundred, however few they are, and
+        would rather read a whole table than look up a hundred keys.
+        """
         self._url = _parsed(url)
+        self._by_key = by_key
         self.url = self._url.render_as_string(hide_password=False)
         self._engine = create_engine(
             self._url,
             pool_size=pool_size,
             max_overflow=pool_size,
+            # The one that was used last has prepared what is asked again, and needs no look.
+            pool_use_lifo=True,
             pool_timeout=10,
             # An error's text reaches logs, and a parameter may be a secret (P6).
             hide_parameters=True,
@@ -188,7 +197,13 @@ class Database:
         return {
             "connect_timeout": _CONNECT_SECONDS,
             "application_name": self._url.query.get("application_name", "xyn"),
-            "options": f"{_OPTIONS} {own if isinstance(own, str) else ' '.join(own)}".rstrip(),
+            "options": " ".join(
+                [
+                    _OPTIONS,
+                    *([_BY_KEY] if self._by_key else []),
+                    *([own] if isinstance(own, str) else own),
+                ]
+            ).rstrip(),
         }
 
 

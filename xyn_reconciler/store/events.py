@@ -14,13 +14,14 @@ import datetime as dt
 import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, func, select, tuple_
 from sqlalchemy.exc import IntegrityError
 
 from xyn_reconciler.model.event import Event
 from xyn_reconciler.store.database import Connection
+from xyn_reconciler.store.json_rows import Row
 from xyn_reconciler.store.json_text import dumps, storable
 from xyn_reconciler.store.notice import OUTBOX
 from xyn_reconciler.store.pipeline import Asked, send
@@ -53,11 +54,6 @@ _OUTBOX = (
     " SELECT kind, subject, CAST(%(now)s AS timestamptz) FROM"
 )
 _TELL = "(SELECT pg_notify(CAST(%(outbox)s AS text), '') WHERE EXISTS (SELECT FROM waiting))"
-
-_INSERT = (
-    f"{_INTO}{_rows('events')}{_ONCE}"  # noqa: S608 - as above
-    " RETURNING event_id, (SELECT database_id FROM node), (SELECT applied_sequence FROM node)"
-).encode()
 
 _ARRIVE = (
     f"WITH stored AS ({_INTO}{_rows('events')}"  # noqa: S608 - as above
@@ -112,6 +108,24 @@ class StoredEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """Events of the platform itself that nobody waits to hear, to be written with what they tell.
+
+    True of one picture of the active revision: whoever writes them makes sure that it is the one
+    in force.
+    """
+
+    events: Sequence[Event]
+    """Without secrets."""
+    recorded: Sequence[uuid.UUID]
+    """Those of them that have a record line of their own."""
+    now: dt.datetime
+    revision: str | None
+    position: tuple[uuid.UUID, int] | None
+    """``node.database_id`` and ``applied_sequence`` of the picture; ``None`` without a node."""
+
+
+@dataclass(frozen=True, slots=True)
 class Inserted:
     """What an insert did."""
 
@@ -119,25 +133,6 @@ class Inserted:
     """Those that are new; a delivery that was there already is left out."""
     position: tuple[uuid.UUID, int] | None
     """``node.database_id`` and ``applied_sequence`` as seen here; ``None`` if nothing was new."""
-
-
-def insert_events(
-    connection: Connection,
-    events: Sequence[Event],
-    *,
-    now: dt.datetime,
-    revision: str | None = None,
-) -> Inserted:
-    """Write events in one statement; ``revision`` defaults to the one that is active.
-
-    A delivery that another transaction is just writing is waited for.
-    """
-    if not events:
-        return Inserted([], None)
-    given = {"events": _json_rows(_in_order(events)), "now": now, "revision": revision}
-    found = send(connection, [(_INSERT, given)])
-    position = (found[0][1], found[0][2]) if found else None
-    return Inserted([row[0] for row in found], position)
 
 
 def arrive(
@@ -200,6 +195,56 @@ def telling(
         "subjects": [subject for _, subject in recorded],
         "events": _json_rows(events),
     }
+
+
+TOLD: Final = (
+    "event_id",
+    "event_name",
+    "occurred_at",
+    "created_at",
+    "env_id",
+    "actor",
+    "correlation_id",
+    "run_id",
+    "step_id",
+    "resource",
+    "data",
+    "source",
+    "delivery_item",
+    "hops",
+    "revision",
+)
+"""The columns of :func:`told_rows`."""
+
+
+def told_rows(told: Told) -> list[Row]:
+    """Give the rows of events, to be written with other rows (:mod:`.json_rows`)."""
+    return [
+        {
+            "event_id": event.event_id,
+            "event_name": event.event_name,
+            "occurred_at": event.occurred_at,
+            "created_at": told.now,
+            "env_id": event.env_id,
+            "actor": storable(event.actor),
+            "correlation_id": storable(event.correlation_id),
+            "run_id": event.run_id,
+            "step_id": event.step_id,
+            "resource": event.resource,
+            "data": event.data,
+            "source": event.source,
+            "delivery_item": event.delivery_item,
+            "hops": event.hops,
+            "revision": told.revision,
+        }
+        for event in told.events
+    ]
+
+
+def is_stored(connection: Connection, event_id: uuid.UUID) -> bool:
+    """Whether the transaction that an event was written in has been committed."""
+    wanted = select(EventRow.event_id).where(EventRow.event_id == event_id)
+    return connection.execute(wanted).one_or_none() is not None
 
 
 def _in_order(events: Sequence[Event]) -> list[Event]:

@@ -24,7 +24,8 @@ def damaged_objects(repository: Path) -> list[str]:
         accept=range(256),
     )
     said = (done.stdout + done.stderr).decode("utf-8", "replace").splitlines()
-    found = [line for line in said if line and not line.startswith("notice:")]
+    # Git warns of odd contents of a sound object, as a pusher of drafts may choose them.
+    found = [line for line in said if line and not line.startswith(("notice:", "warning in "))]
     if done.returncode and not found:
         return [f"git fsck ended with {done.returncode}"]
     return found

@@ -23,12 +23,15 @@ Row = Mapping[str, Any]
 
 def rows_text(rows: Iterable[Row]) -> str:
     """Give the one parameter that holds the rows of a statement."""
-    return _ROWS.encode([{**row, **_json_columns(row)} for row in rows])
-
-
-def _json_columns(row: Row) -> dict[str, str]:
-    given = [(name, row[name]) for name in _JSON & row.keys()]
-    return {name: dumps(value) for name, value in given if value is not None}
+    return _ROWS.encode(
+        [
+            {
+                name: dumps(value) if value is not None and name in _JSON else value
+                for name, value in row.items()
+            }
+            for row in rows
+        ]
+    )
 
 
 def _plain(value: uuid.UUID | dt.datetime) -> str:
@@ -37,7 +40,19 @@ def _plain(value: uuid.UUID | dt.datetime) -> str:
 
 _ROWS: Final = json.JSONEncoder(allow_nan=False, separators=(",", ":"), default=_plain)
 _JSON: Final = frozenset(
-    {"inputs", "outputs", "error", "effect", "approvals", "form", "metadata", "dims", "plan"}
+    {
+        "inputs",
+        "outputs",
+        "error",
+        "effect",
+        "approvals",
+        "form",
+        "metadata",
+        "dims",
+        "plan",
+        "resource",
+        "data",
+    }
 )
 
 

@@ -9,14 +9,12 @@ from sqlalchemy import text
 
 from xyn_reconciler.store.database import Connection
 
-Channel = Literal["xyn_outbox", "xyn_applied", "xyn_run", "xyn_review"]
+Channel = Literal["xyn_outbox", "xyn_applied", "xyn_review"]
 
 OUTBOX: Final[Channel] = "xyn_outbox"
 """The committer has something to write."""
 APPLIED: Final[Channel] = "xyn_applied"
 """A revision became active; the payload is ``node.applied_sequence``."""
-RUN: Final[Channel] = "xyn_run"
-"""A run changed; the payload is its id."""
 REVIEW: Final[Channel] = "xyn_review"
 """A draft, or what is known about one, changed; the payload is the name of the draft."""
 

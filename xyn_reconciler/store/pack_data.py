@@ -9,10 +9,12 @@ blueprints after a rebuild. The trap: columns are for looking; the row as it was
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+from psycopg.errors import DuplicateTable, ProgramLimitExceeded
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -31,7 +33,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.schema import CreateSchema, CreateTable
 from sqlalchemy.types import TypeEngine
 
-from xyn_reconciler.model.errors import InvalidError
+from xyn_reconciler.model.errors import ConflictError, InvalidError
 from xyn_reconciler.store.database import Connection
 from xyn_reconciler.store.json_text import JsonText
 from xyn_reconciler.store.tables import PackMigrationRow, PackTableRow
@@ -46,6 +48,7 @@ _TYPES: Final[Mapping[str, TypeEngine[Any]]] = {
     "json": JsonText(),
 }
 _NAME_MAX: Final = 63
+_NO_VALUE: Final = "a value in where does not fit its column"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +96,21 @@ def make_schema(connection: Connection, pack_id: str) -> None:
 def save_table(
     connection: Connection, pack_id: str, table: PackTable, *, pack_version: str, now: dt.datetime
 ) -> None:
-    """Make a table, or add the columns that it lacks; in the caller's transaction."""
+    """Make a table, or add the columns that it lacks; in the caller's transaction.
+
+    Raises ``ConflictError`` where the pack's own SQL has taken the name.
+    """
     before = tables(connection, pack_id).get(table.name)
     made = _table(pack_id, table)
     if before is None:
         make_schema(connection, pack_id)
-        connection.execute(CreateTable(made))
+        try:
+            connection.execute(CreateTable(made))
+        except exc.ProgrammingError as error:
+            if not isinstance(error.orig, DuplicateTable):
+                raise
+            message = f"a migration of {pack_id} made something that is called {table.name}"
+            raise ConflictError(f"{message}: rename one of the two") from error
     else:
         quote = connection.dialect.identifier_preparer
         for name in table.columns:
@@ -152,7 +164,7 @@ def upsert(
         for column in made.columns
         if column.name not in table.key
     }
-    try:
+    with _refusing("a value is too large for its column, or no text of Postgres"):
         if values:
             connection.execute(
                 statement.on_conflict_do_update(index_elements=list(table.key), set_=changed),
@@ -161,8 +173,6 @@ def upsert(
         if not replace:
             return 0
         return connection.execute(delete(made).where(made.columns[WRITTEN] != now)).rowcount
-    except (exc.DataError, ValueError) as error:
-        raise InvalidError("a value is too large for its column, or no text of Postgres") from error
 
 
 def query(
@@ -180,19 +190,32 @@ def query(
     for each in (*order, *table.key):
         column = made.columns[_known(table, each.removeprefix("-"))]
         question = question.order_by(column.desc() if each.startswith("-") else column.asc())
-    try:
+    with _refusing(_NO_VALUE):
         return list(connection.execute(question).scalars())
-    except exc.DataError as error:
-        raise InvalidError("a value in where does not fit its column") from error
 
 
 def remove(connection: Connection, pack_id: str, table: PackTable, where: Mapping[str, Any]) -> int:
     """Take rows out, all of them where ``where`` is empty; how many."""
     made = _table(pack_id, table)
-    try:
+    with _refusing(_NO_VALUE):
         return connection.execute(delete(made).where(*_conditions(made, table, where))).rowcount
-    except exc.DataError as error:
-        raise InvalidError("a value in where does not fit its column") from error
+
+
+@contextmanager
+def _refusing(values: str) -> Iterator[None]:
+    """Say as ``InvalidError`` what Postgres, or its driver, does not take."""
+    try:
+        yield
+    except exc.IntegrityError as error:
+        message = "a table that the pack made refers to a row that would go"
+        raise InvalidError(message) from error
+    except (exc.DataError, ValueError) as error:
+        raise InvalidError(values) from error
+    except exc.OperationalError as error:
+        # A text in a key is in an index, too, which holds less than a column does.
+        if isinstance(error.orig, ProgramLimitExceeded):
+            raise InvalidError(values) from error
+        raise
 
 
 def _conditions(

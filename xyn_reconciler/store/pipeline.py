@@ -7,20 +7,12 @@ and a statement that is waited for costs a tenth of one before it does anything.
 import functools
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import psycopg
 from sqlalchemy.exc import DBAPIError
 
 from xyn_reconciler.store.database import Connection
-
-BY_KEY: Final = "set_config('enable_hashjoin', set_config('enable_mergejoin', 'off', true), true)"
-"""A column that a transaction's first statement asks for.
-
-Postgres takes rows that come as JSON for a hundred, however few they are, and
-would rather read a whole table than look up a hundred keys.
-"""
-
 
 Asked = tuple[bytes, Sequence[Any] | Mapping[str, Any]]
 """A statement and its parameters, as psycopg takes them."""

@@ -94,6 +94,8 @@ def read_runs(connection: Connection, run_ids: Sequence[uuid.UUID]) -> list[Line
 
     In the order of creation; an id that no run has gives no line.
     """
+    if not run_ids:
+        return []
     ids = _ids(run_ids)
     runs = connection.execute(_RUNS, ids).all()
     parts = {
@@ -118,6 +120,8 @@ def read_events(connection: Connection, event_ids: Sequence[uuid.UUID]) -> list[
     And with what triggers remember of it: what it did not start and why, the
     ``dedupe`` windows that its runs hold open, and the ``debounce`` that it waits for.
     """
+    if not event_ids:
+        return []
     ids = _ids(event_ids)
     remembered = {
         part: {event_id: rows for event_id, rows in connection.execute(read, ids).all()}  # noqa: C416 - rows are not tuples to mypy
@@ -147,18 +151,23 @@ def read_events(connection: Connection, event_ids: Sequence[uuid.UUID]) -> list[
 
 def read_artifacts(connection: Connection, artifact_ids: Sequence[uuid.UUID]) -> list[Line]:
     """Give the line of each artifact."""
+    if not artifact_ids:
+        return []
     rows = connection.execute(_ARTIFACTS, _ids(artifact_ids))
     return [Line(key, f'{{"kind":"artifact","artifact":{row}}}') for key, row in rows]
 
 
 def contents(connection: Connection, run_ids: Sequence[uuid.UUID]) -> set[str]:
     """Give the sha256 of every artifact that these runs have."""
+    if not run_ids:
+        return set()
     return set(connection.execute(_CONTENTS, _ids(run_ids)).scalars())
 
 
 def read_plans(connection: Connection, digests: Iterable[str]) -> list[str]:
     """Give the line of each plan."""
-    rows = connection.execute(_PLANS, {"digests": sorted(digests)})
+    wanted = sorted(digests)
+    rows = connection.execute(_PLANS, {"digests": wanted}) if wanted else ()
     return [f'{{"kind":"plan","plan":{row}}}' for (row,) in rows]
 
 

@@ -328,6 +328,13 @@ def left(connection: Connection, run_ids: Collection[uuid.UUID], *, worker: str)
     return list(found.scalars())
 
 
+def lock_all(connection: Connection, run_ids: Sequence[uuid.UUID]) -> None:
+    """Wait for whoever changes these runs, and keep others from it."""
+    connection.exec_driver_sql(
+        "SELECT FROM runs WHERE run_id = ANY(%s) ORDER BY run_id FOR UPDATE", (list(run_ids),)
+    )
+
+
 def lock(connection: Connection, run_id: uuid.UUID) -> bool:
     """Keep workers from taking a run up, to the end of the transaction; false without it."""
     wanted = select(RunRow.run_id).where(RunRow.run_id == run_id).with_for_update()
@@ -439,6 +446,7 @@ def list_runs(
     blueprint_id: str | None = None,
     event_id: uuid.UUID | None = None,
     parent_run_id: uuid.UUID | None = None,
+    wait_reasons: Collection[str] | None = None,
 ) -> "list[RunDto]":
     """Runs newest first by (created_at, run_id), from just after ``before`` on."""
     wanted = select(*_columns_of_runs()).order_by(RunRow.created_at.desc(), RunRow.run_id.desc())
@@ -453,6 +461,8 @@ def list_runs(
     if parent_run_id is not None:
         starters = select(StepRow.step_id).where(StepRow.run_id == parent_run_id)
         wanted = wanted.where(RunRow.parent_step_id.in_(starters))
+    if wait_reasons is not None:
+        wanted = wanted.where(RunRow.status == "waiting", RunRow.wait_reason.in_(wait_reasons))
     return [_run(row) for row in connection.execute(wanted.limit(limit))]
 
 

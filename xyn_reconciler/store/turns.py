@@ -2,20 +2,28 @@
 
 The engine's turns over many runs share a commit, so their changes are gathered
 in a :class:`Turn` and go to the server as one statement, their rows as
-:mod:`.json_rows`.
+:mod:`.json_rows`. What is told of them goes with it where nobody waits to hear
+it (:class:`.events.Told`).
+
+The statement writes all or nothing: nothing where a run has been lost or
+cancelled, or where another revision is active than the one that says so. It may
+therefore be a whole transaction, for a claim that was not looked at before.
 """
 
-import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from xyn_reconciler.store.claims import Token
 from xyn_reconciler.store.database import Connection
+from xyn_reconciler.store.events import TOLD, Told, told_rows
 from xyn_reconciler.store.json_rows import Row, insert, rows_text, update
-from xyn_reconciler.store.notice import OUTBOX, RUN
+from xyn_reconciler.store.notice import OUTBOX
 from xyn_reconciler.store.pipeline import send
 from xyn_reconciler.store.tables import (
     ArtifactRow,
     AttemptRow,
+    EventRow,
     FootprintRow,
     GateRow,
     OutboxRow,
@@ -142,11 +150,29 @@ class Turn:
     footprints: list[Row] = field(default_factory=list)
     recorded: list[Row] = field(default_factory=list)
     """Rows of the outbox."""
-    told: list[uuid.UUID] = field(default_factory=list)
-    """Runs that changed, for whoever looks at them."""
 
-    def save(self, connection: Connection) -> None:
-        """Write everything in one statement; the caller holds the rows of the runs."""
+    def save(
+        self,
+        connection: Connection,
+        told: Told | None = None,
+        *,
+        held: Sequence[Token] = (),
+        worker: str = "",
+    ) -> bool:
+        """Write everything in one statement, ``told`` as well; whether it was written.
+
+        Every run is one of ``held``, claims of this worker, or its row is locked by the caller.
+        """
+        recorded = list(self.recorded)
+        events: Sequence[Row] = ()
+        database = sequence = None
+        if told is not None:
+            events = told_rows(told)
+            recorded += [
+                {"kind": "event", "subject": event_id, "created_at": told.now}
+                for event_id in told.recorded
+            ]
+            database, sequence = told.position or (None, None)
         parts = (
             self.runs,
             self.steps,
@@ -157,43 +183,64 @@ class Turn:
             self.changed,
             self.kept,
             self.footprints,
-            self.recorded,
+            events,
+            recorded,
         )
-        if any(parts) or self.told:
-            told = [str(run_id) for run_id in self.told]
-            given = [rows_text(rows) if rows else None for rows in parts]
-            send(connection, [(_SAVE, (*given, OUTBOX, RUN, told))])
+        if not any(parts):
+            return True
+        given = (
+            # As Postgres writes arrays: psycopg looks at each of their items.
+            f"{{{','.join(str(run_id) for run_id, _ in held)}}}",
+            f"{{{','.join(str(attempt) for _, attempt in held)}}}",
+            worker,
+            len(held),
+            database,
+            database,
+            sequence,
+            *(rows_text(rows) if rows else None for rows in parts),
+            OUTBOX,
+        )
+        ((written, _),) = send(connection, [(_SAVE, given)])
+        return bool(written)
 
 
 # ── statements ───────────────────────────────────────────────────────────────────────────────────
 # Names of columns in these come from the tuples above, and from nowhere else.
 
 
+_GO: Final = (
+    "held AS (SELECT FROM runs r"
+    " JOIN unnest(CAST(%s AS uuid[]), CAST(%s AS bigint[])) AS t (run_id, attempt)"
+    " USING (run_id, attempt)"
+    " WHERE r.leased_by = %s AND r.cancel_requested_at IS NULL ORDER BY run_id FOR UPDATE OF r),"
+    " go AS (SELECT (SELECT count(*) FROM held) = %s AND (CAST(%s AS uuid) IS NULL"
+    " OR EXISTS (SELECT FROM node WHERE database_id = %s AND applied_sequence = %s)) AS ok)"
+)
+_IF_SO: Final = "(SELECT ok FROM go)"
 _REPLACING: Final = (
     " ON CONFLICT (artifact_id) DO UPDATE"
     " SET sha256 = excluded.sha256, byte_length = excluded.byte_length, here = true"
 )
 
-
 _SAVE: Final = (
-    "WITH "  # noqa: S608 - see above
+    f"WITH {_GO}, "  # noqa: S608 - see above
     + ", ".join(
         f"part_{number} AS ({part})"
         for number, part in enumerate(
             (
-                update(RunRow, RUN_COLUMNS),
-                update(StepRow, STEP_COLUMNS),
-                insert(AttemptRow, _BEGUN),
-                update(AttemptRow, _FINISHED),
-                insert(GateRow, _OPENED),
-                update(GateRow, _DECIDED),
-                update(GateRow, _CHANGED),
-                insert(ArtifactRow, _KEPT, _REPLACING),
-                insert(FootprintRow, _USED, " ON CONFLICT DO NOTHING"),
-                insert(OutboxRow, _RECORDED, " RETURNING id"),
+                f"{update(RunRow, RUN_COLUMNS)} AND {_IF_SO}",
+                f"{update(StepRow, STEP_COLUMNS)} AND {_IF_SO}",
+                f"{insert(AttemptRow, _BEGUN)} WHERE {_IF_SO}",
+                f"{update(AttemptRow, _FINISHED)} AND {_IF_SO}",
+                f"{insert(GateRow, _OPENED)} WHERE {_IF_SO}",
+                f"{update(GateRow, _DECIDED)} AND {_IF_SO}",
+                f"{update(GateRow, _CHANGED)} AND {_IF_SO}",
+                f"{insert(ArtifactRow, _KEPT)} WHERE {_IF_SO}{_REPLACING}",
+                f"{insert(FootprintRow, _USED)} WHERE {_IF_SO} ON CONFLICT DO NOTHING",
+                f"{insert(EventRow, TOLD)} WHERE {_IF_SO}",
+                f"{insert(OutboxRow, _RECORDED)} WHERE {_IF_SO} RETURNING id",
             )
         )
     )
-    + " SELECT pg_notify(%s, '') WHERE EXISTS (SELECT FROM part_9)"
-    " UNION ALL SELECT pg_notify(%s, run) FROM unnest(CAST(%s AS text[])) AS told (run)"
+    + " SELECT ok, (SELECT pg_notify(%s, '') WHERE EXISTS (SELECT FROM part_10)) FROM go"
 ).encode()

@@ -10,6 +10,7 @@ import pytest
 from psycopg import sql
 from sqlalchemy import make_url
 
+from tests.conftest import COPY
 from tests.integration.record.record_world import FILES, World
 from xyn_reconciler.store.database import Database
 from xyn_reconciler.store.git import Repository
@@ -22,7 +23,7 @@ def new_database(server_url: str, template_database: str) -> Iterator[Callable[[
 
         def make() -> Database:
             name = f"xyn_test_{uuid.uuid4().hex}"
-            _run(server_url, "CREATE DATABASE {} TEMPLATE {}", name, template_database)
+            _run(server_url, COPY, name, template_database)
             stack.callback(_run, server_url, "DROP DATABASE {} WITH (FORCE)", name)
             url = make_url(server_url).set(database=name)
             return stack.enter_context(Database(url.render_as_string(hide_password=False)))

@@ -4,6 +4,7 @@ import datetime as dt
 import hashlib
 import subprocess
 import uuid
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,7 @@ class World:
             actions=dict(installed_actions()) | (actions or {}),
             artifacts=self.artifacts,
             emit=self.intake.emit,
+            unheard=self.intake.unheard,
             redactor=self.redactor,
             secret=lambda _: None,
             may_use_secret=lambda *_: None,
@@ -164,8 +166,9 @@ class World:
             clock=self.now,
             jitter=lambda: 0.0,
         )
-        for run_id in run_ids:
-            worker.advance(run_id)
+        with closing(worker):
+            for run_id in run_ids:
+                worker.advance(run_id)
 
     def happen(self, name: str = "checkmk.alert", **fields: Any) -> uuid.UUID:  # noqa: ANN401 - fields of Event
         """An event comes and its run goes as far as it can."""

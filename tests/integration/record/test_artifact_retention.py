@@ -215,7 +215,7 @@ def test_bytes_whose_row_never_came_are_swept_after_a_week(world: World) -> None
         world.artifacts.root, room=ArtifactRoom(world.database, quota=lambda _: 10**6)
     )
     store.put(b"upload", limit=100)
-    store.put(b"log", limit=100, durable=False)
+    store.keep_log(b"log", last=True)
     upkeep(world).look()
     assert files(world) == {hashlib.sha256(c).hexdigest() for c in (b"upload", b"log")}
     with world.database.connect() as connection:

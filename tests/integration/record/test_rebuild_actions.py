@@ -35,7 +35,12 @@ def tried(world: World, action: str, given: dict[str, Any]) -> None:
         rules = world.intake.view(connection).rules
         permission = ask_to_execute(rules, rules.principal("operator"), action, world.now())
         run_id = world.intake.start_document(
-            connection, document, actor="operator", correlation_id="c-1", permission=permission
+            connection,
+            document,
+            actor="operator",
+            correlation_id="c-1",
+            permission=permission,
+            settings={},
         )
     world.advance(run_id, actions={"door.open": Door()})
 

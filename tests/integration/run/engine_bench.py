@@ -22,6 +22,7 @@ from xyn_reconciler.store import artifact_rows, dispatch, runs
 from xyn_reconciler.store import events as event_store
 from xyn_reconciler.store.artifacts import ArtifactStore
 from xyn_reconciler.store.database import Connection, Database
+from xyn_reconciler.store.events import Told
 from xyn_reconciler.store.runs import NewRun
 
 SECRET = "a-very-secret-value"
@@ -63,10 +64,18 @@ class Bench:
         return utc_now() + self.late
 
     def emit(self, connection: Connection, events: Sequence[Event]) -> None:
-        event_store.insert_events(connection, events, now=self.now(), revision="r1")
+        event_store.insert_told(connection, events, [], now=self.now())
+
+    def unheard(self, events: Sequence[Event]) -> Told:
+        return Told(events, [], self.now(), "r1", None)
 
     def worker(self, name: str = "w1", **options: Any) -> Worker:  # noqa: ANN401 - arguments of Worker
-        options = {"may_use_secret": lambda *_: None, "emit": self.emit, **options}
+        options = {
+            "may_use_secret": lambda *_: None,
+            "emit": self.emit,
+            "unheard": self.unheard,
+            **options,
+        }
         worker = Worker(
             database=self.database,
             actions=self.actions,
@@ -129,7 +138,7 @@ class Bench:
 
     def wait_for(self, come_true: Callable[[], bool]) -> None:
         """Wait until something is so; half a minute is far more than it takes."""
-        until = time.monotonic() + 30
+        until = time.monotonic() + 60
         while not come_true():
             assert time.monotonic() < until, "it did not come true"
             time.sleep(0.02)

@@ -9,7 +9,7 @@ from xyn_reconciler.store import dispatch
 
 
 def wait_for(bench: Bench, run_id: uuid.UUID, status: str) -> None:
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while bench.shown(run_id).status != status:
         assert time.monotonic() < until, bench.shown(run_id)
         time.sleep(0.05)

@@ -56,7 +56,7 @@ def test_what_the_worker_says_of_a_run_that_broke_it_names_the_run(
     bench.actions["demo.do"] = Tool("demo.do", lambda *_: {})
     run_id = bench.start({"plan": [{"id": "a", "kind": "action_task", "action": "demo.do"}]})
 
-    bench.worker(emit=emit).advance(run_id)
+    bench.worker(emit=emit, unheard=lambda _: None).advance(run_id)
 
     (line,) = [line for line in logged() if line["level"] == "error"]
     assert line["message"] == f"run {run_id} broke the worker"

@@ -3,7 +3,7 @@
 import datetime as dt
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,6 +17,8 @@ from xyn_reconciler.model.errors import TemporaryError, UnavailableError
 from xyn_reconciler.run import worker as worker_module
 from xyn_reconciler.store import claims
 from xyn_reconciler.store.database import Connection, Database
+from xyn_reconciler.store.events import Told
+from xyn_reconciler.store.turns import Turn
 
 
 def act(key: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - keys of a step
@@ -95,30 +97,37 @@ def test_a_step_that_outlasts_the_grace_is_handed_over_as_interrupted(
     assert bench.shown(unsafe).wait_reason == "interrupted"
 
 
+@pytest.mark.parametrize("heard", [False, True])
 def test_a_result_is_not_lost_with_the_connection_that_was_to_carry_it(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, heard: bool
 ) -> None:
     bench.actions["demo.act"] = tool = Tool("demo.act", lambda *_: {"n": 1})
     tries = lose_commits(bench.database, monkeypatch, after_the_effect=tool, committed=False)
     run_id = bench.start({"plan": [act("one")], "outputs": {"n": None}})
 
-    bench.worker().advance(run_id)
+    bench.worker(**hearing(heard)).advance(run_id)
 
     run = bench.shown(run_id)
     assert (run.status, run.outputs, len(tool.calls), tries[0]) == ("completed", {"n": 1}, 1, 0)
 
 
+@pytest.mark.parametrize("heard", [False, True])
 def test_a_commit_whose_answer_was_lost_is_asked_about_and_not_done_again(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, heard: bool
 ) -> None:
     bench.actions["demo.act"] = tool = Tool("demo.act", lambda *_: {"n": 1})
     tries = lose_commits(bench.database, monkeypatch, after_the_effect=tool, committed=True)
     run_id = bench.start({"plan": [act("one"), act("two")]})
 
-    bench.worker().advance(run_id)
+    bench.worker(**hearing(heard)).advance(run_id)
 
     assert (bench.shown(run_id).status, len(tool.calls), tries[0]) == ("completed", 2, 0)
     assert bench.told(run_id).count("step.completed") == 2
+
+
+def hearing(heard: bool) -> dict[str, Any]:
+    """Whether somebody waits for what is told: then a round is no single statement."""
+    return {"unheard": lambda _: None} if heard else {}
 
 
 def lose_commits(
@@ -140,13 +149,31 @@ def lose_commits(
         if lose:
             raise UnavailableError("the connection was cut")
 
-    save = claims.hold
+    save = Turn.save
+
+    def save_and_lose(
+        turn: Turn,
+        connection: Connection,
+        told: Told | None = None,
+        *,
+        held: Sequence[claims.Token] = (),
+        worker: str = "",
+    ) -> bool:
+        lose = bool(held and after_the_effect.calls and left[0])
+        left[0] -= lose
+        written = (committed or not lose) and save(turn, connection, told, held=held, worker=worker)
+        if lose:
+            raise UnavailableError("the connection was cut")
+        return written
+
+    hold = claims.hold
 
     def note(connection: Connection, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - passed on
         connection._xyn_wrote = bool(arguments[0])  # type: ignore[attr-defined]  # noqa: SLF001 - this test's own mark
-        return save(connection, *arguments, **named)
+        return hold(connection, *arguments, **named)
 
     monkeypatch.setattr(claims, "hold", note)
+    monkeypatch.setattr(Turn, "save", save_and_lose)
     monkeypatch.setattr(database, "begin", begin_and_lose)
     return left
 

@@ -177,7 +177,7 @@ def test_a_run_over_its_timeout_stops_what_is_under_way_and_fails(bench: Bench) 
 
     bench.actions["demo.act"] = Tool("demo.act", wait)
 
-    run = bench.run({"timeout": "200ms", "plan": [act("a"), transform("b")]})
+    run = bench.run({"timeout": "1s", "plan": [act("a"), transform("b")]})
 
     assert run.error is not None
     assert (run.status, run.error["code"]) == ("failed", "run_timeout")
