@@ -59,12 +59,16 @@ def save(pack_id: str) -> Response:
 @pack_settings.post("/<name:pack_id>/smoke")
 def smoke(pack_id: str) -> flask.Response:
     """Run the smoke test and show what came of it."""
-    requests.form()
+    given = requests.form()
     now = service.pack_settings(context(), actor(), pack_id)
     shown = fields(now.schema, typed(now.schema, now.written), {})
     try:
         done = service.try_settings(
-            context(), actor(), pack_id, correlation_id=flask.g.correlation_id
+            context(),
+            actor(),
+            pack_id,
+            base=given.get("base", ""),
+            correlation_id=flask.g.correlation_id,
         )
     except XynError as error:
         return _page(now, shown, error=error.message, status=error.http_status)

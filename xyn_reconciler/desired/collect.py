@@ -7,9 +7,11 @@ prompt is read from here too.
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
+from xyn_reconciler.desired import expression
 from xyn_reconciler.desired.blueprint_checks import find_secret_refs
 from xyn_reconciler.desired.complaints import Report
 from xyn_reconciler.desired.layout import in_pack
+from xyn_reconciler.desired.literal_secrets import texts
 from xyn_reconciler.desired.loaded import START, Kind, Reference, ReferenceKind, pointer
 from xyn_reconciler.desired.place import Place
 from xyn_reconciler.desired.source import JSON
@@ -18,6 +20,9 @@ from xyn_reconciler.model.pack import BODIES, CODE
 
 _NAMELESS: Final = ("principals", "prices", "test", "pack_settings")
 """Kinds of documents that say no id of their own."""
+
+SOURCE_TEMPLATES: Final = ("foreach", "delivery_id", "event_type", "resource", "data")
+"""What a source makes of a delivery, besides whom it believes."""
 
 MakeReference = Callable[[ReferenceKind, str, Place], Reference]
 
@@ -40,8 +45,7 @@ def references(kind: Kind, report: Report, document: Mapping[str, Any]) -> Itera
         case "policy":
             yield from _of_policy(make, document)
         case "source":
-            for index, secret in enumerate(document["verify"].get("secret_refs") or []):
-                yield make("secret", secret, ("verify", "secret_refs", index))
+            yield from _of_source(make, document)
         case "pack":
             yield from _of_pack(report, make, document)
         case "pack_settings":
@@ -96,12 +100,27 @@ def _of_step(
             yield from _of_approvals(make, place, step)
 
 
+def _of_source(make: MakeReference, document: Mapping[str, Any]) -> Iterator[Reference]:
+    yield from _secrets(make, ("verify",), document["verify"])
+    templates: dict[Place, Any] = {(key,): document.get(key) for key in SOURCE_TEMPLATES}
+    templates["verify", "secret_refs"] = document["verify"].get("secret_refs")
+    for top, value in templates.items():
+        for place, text in texts(value, top):
+            for each in expression.references(expression.parse_template(text)):
+                if each.root == "settings" and each.path:
+                    yield make("setting", str(each.path[0]), place)
+
+
 def _of_pack(
     report: Report, make: MakeReference, document: Mapping[str, Any]
 ) -> Iterator[Reference]:
     requires = document.get("requires") or {}
     for index, secret in enumerate(requires.get("secrets") or []):
         yield make("secret", secret, ("requires", "secrets", index))
+    for name, rules in ((document.get("settings") or {}).get("properties") or {}).items():
+        default = rules.get("default") if isinstance(rules, dict) else None
+        for _, secret in find_secret_refs({name: default}):
+            yield make("secret", secret, ("settings", "properties", name, "default"))
     folder = report.source.path.rpartition("/")[0]
     if "xyn_core" in document:
         yield make("core", document["xyn_core"], ("xyn_core",))

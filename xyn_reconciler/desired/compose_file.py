@@ -41,6 +41,7 @@ _VOLUME: Final = re.compile(r"(?P<name>[a-zA-Z0-9][a-zA-Z0-9_.-]*):/[^:$]*(?::(?
 _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _OTHER_DOLLAR: Final = re.compile(r"(?<!\$)(?:\$\$)*\$(?!\$)")
 _DIGEST: Final = re.compile(r"(?:[a-z0-9][a-z0-9._:/-]*@)?sha256:[0-9a-f]{64}")
+_OTHERS_LABELS: Final = ("com.docker.", "xyn.")
 _RESTARTS: Final = ("no", "always", "on-failure", "unless-stopped")
 
 
@@ -116,6 +117,7 @@ def _file(source: Source) -> Iterator[Problem]:
         for name, each in (declared or {}).items():
             if each is not None:
                 yield from _keys(source, (kind, name), each, allowed)
+                yield from _labels(source, (kind, name, "labels"), each)
     if not services:
         yield source.problem(("services",), "missing_key", "compose.yaml needs a service")
     for name, service in services.items():
@@ -154,14 +156,37 @@ def _service(
         message = f"restart is one of {', '.join(map(quoted, _RESTARTS))}"
         yield source.problem((*at, "restart"), "bad_value", message)
     yield from _networks(source, (*at, "networks"), service.get("networks"), whole.get("networks"))
+    yield from _labels(source, (*at, "labels"), service)
+    yield from _environment(source, (*at, "environment"), service.get("environment", {}))
 
 
 def _networks(source: Source, at: Location, named: JSON, declared: JSON) -> Iterator[Problem]:
-    known = {"default", *(declared if isinstance(declared, dict) else ())}
+    known = ["default", *(declared if isinstance(declared, dict) else ())]
     for each in named if isinstance(named, list | dict) else ():
         if each not in known:
             message = f"networks declares no {quoted(str(each))}"
             yield source.problem(at, "unknown_network", message)
+    for name, each in named.items() if isinstance(named, dict) else ():
+        if each is not None:
+            yield from _keys(source, (*at, name), each, ("aliases",))
+
+
+def _labels(source: Source, at: Location, holder: JSON) -> Iterator[Problem]:
+    """Report labels by which the engine's own tools, or Xyn, know what is theirs."""
+    for name, _ in _pairs(holder.get("labels") if isinstance(holder, dict) else None):
+        if name.startswith(_OTHERS_LABELS):
+            message = f"{quoted(name)}: labels that begin so are not the app's to set"
+            yield source.problem(at, "reserved_name", message)
+
+
+def _environment(source: Source, at: Location, given: JSON) -> Iterator[Problem]:
+    """Report variables without a value: compose would take that of the node."""
+    if not isinstance(given, dict | list):
+        yield source.problem(at, "wrong_type", "environment has to be a mapping")
+    for name, value in _pairs(given):
+        if value is None or isinstance(value, dict | list):
+            message = f"give {quoted(name)} a text, or take it out: nothing of the node's is shown"
+            yield source.problem(at, "variable", message)
 
 
 def _capability(name: JSON) -> str | None:
@@ -221,7 +246,7 @@ def _port(port: JSON) -> str | None:
 
 def _volume(volume: JSON, declared: Mapping[str, JSON]) -> str | None:
     if isinstance(volume, dict):
-        kind, name = volume.get("type"), volume.get("source")
+        kind, name = volume.get("type"), str(volume.get("source"))
         if kind not in ("volume", "tmpfs") or volume.keys() - {
             "type",
             "source",
@@ -237,13 +262,14 @@ def _volume(volume: JSON, declared: Mapping[str, JSON]) -> str | None:
             return "write NAME:/folder, with NAME under volumes: no folder of the host"
         name = found["name"]
     if name not in declared:
-        return f"volumes declares no {quoted(str(name))}"
+        return f"volumes declares no {quoted(name)}"
     return None
 
 
-def _pairs(environment: JSON) -> Iterator[tuple[str, JSON]]:
-    if isinstance(environment, dict):
-        yield from environment.items()
-    for each in environment if isinstance(environment, list) else ():
-        name, _, value = str(each).partition("=")
-        yield name, value
+def _pairs(given: JSON) -> Iterator[tuple[str, JSON]]:
+    """Names and values of ``environment`` or ``labels``; None for one that has no value."""
+    if isinstance(given, dict):
+        yield from given.items()
+    for each in given if isinstance(given, list) else ():
+        name, is_set, value = str(each).partition("=")
+        yield name, value if is_set else None

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from xyn_reconciler.desired.blueprint_checks import find_secret_refs
 from xyn_reconciler.desired.diff_blueprint import blueprint_changes
 from xyn_reconciler.desired.diff_documents import WEIGHTS, document_changes
 from xyn_reconciler.desired.diff_packs import KINDS as PACK_KINDS
@@ -145,10 +146,6 @@ def newly_named(before: Iterable[Loaded], after: Iterable[Loaded]) -> set[str]:
 def secrets(loaded: Loaded) -> set[str]:
     """The secrets that a document references."""
     found = {reference.name for reference in loaded.named("secret")}
-    document = loaded.document or {}
     if loaded.kind == "node":
-        settings = (document.get("providers") or {}).values()
-        found |= {each["key_ref"] for each in settings if "key_ref" in each}
-    if loaded.kind == "pack":
-        found |= set((document.get("requires") or {}).get("secrets") or [])
+        found |= {name for _, name in find_secret_refs(loaded.document)}
     return found

@@ -163,13 +163,13 @@ def findings(text: str, known: Known, kind: Kind = "template") -> list[Finding]:
 
 
 def _parse(text: str, kind: Kind) -> Template:
-    if kind == "template" and not _MARKED.search(text):
-        data = nodes.TemplateData(text, lineno=0)
-        return Template(text, (nodes.Output([data], lineno=0),), is_exact=False)
     return (_parse_once if len(text) <= _CACHED_TEXT else _parse_now)(text, kind)
 
 
 def _parse_now(text: str, kind: Kind) -> Template:
+    if kind == "template" and not _MARKED.search(text):
+        data = nodes.TemplateData(text, lineno=0)
+        return Template(text, (nodes.Output([data], lineno=0),), is_exact=False)
     body = read(text, kind)
     match body:
         case [nodes.Output(nodes=[part])] if kind != "prompt":

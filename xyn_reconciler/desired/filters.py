@@ -30,6 +30,7 @@ from xyn_reconciler.desired.values import (
     look_up,
     text,
 )
+from xyn_reconciler.model import strict_json
 
 _MAX_INDENT = 8
 _MAX_PATTERN = 500
@@ -159,9 +160,7 @@ def tojson(value: JSON, indent: JSON = None) -> JSON:
 def fromjson(value: JSON) -> JSON:
     """The value that a JSON text holds."""
     try:
-        found: JSON = json.loads(
-            _string("fromjson", value), parse_constant=_no_constant, parse_float=_finite
-        )
+        found: JSON = strict_json.loads(_string("fromjson", value))
         text(found).encode()
     except ValueError as error:
         raise ExpressionError("invalid_json", f"fromjson: {error}") from error
@@ -334,17 +333,6 @@ def _hashable(value: JSON) -> object:
             # Python's hash of an integer is a remainder: longer ones could be made to collide.
             return checked_number(value)
     return value
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _finite(digits: str) -> float:
-    number = float(digits)
-    if not math.isfinite(number):
-        raise ValueError(f"{digits[:20]} is out of range")
-    return number
 
 
 _TESTS: Final[Mapping[str, Callable[[JSON, JSON], bool]]] = MappingProxyType(

@@ -7,9 +7,17 @@ model refused as well, and relying on no shape.
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from xyn_reconciler.desired.blueprint_checks import check_blueprint, check_text, check_values
+from xyn_reconciler.desired.blueprint_checks import (
+    Roots,
+    check_blueprint,
+    check_text,
+    check_values,
+    secret_refs,
+)
+from xyn_reconciler.desired.collect import SOURCE_TEMPLATES
 from xyn_reconciler.desired.complaints import Report
 from xyn_reconciler.desired.expression import EVENT_FIELDS, Known
+from xyn_reconciler.desired.layout import in_pack
 from xyn_reconciler.desired.literal_secrets import find_named, find_tokens
 from xyn_reconciler.desired.loaded import Kind
 from xyn_reconciler.desired.pack_document import check_pack, check_pack_settings
@@ -56,13 +64,20 @@ def _check_prices(report: Report, document: Mapping[str, Any]) -> None:
 
 
 _DELIVERY_ROOTS: Final = {"headers": None, "body": None, "source": ("id",)}
-_ITEM_ROOTS: Final = {**_DELIVERY_ROOTS, "item": None, "item_index": ()}
+_ITEM_ROOTS: Final = {"item": None, "item_index": ()}
 
 
 def _check_source(report: Report, document: Mapping[str, Any]) -> None:
-    check_values(report, ("foreach",), document.get("foreach"), Known(_DELIVERY_ROOTS))
-    for key in ("delivery_id", "event_type", "resource", "data"):
-        check_values(report, (key,), document.get(key), Known(_ITEM_ROOTS))
+    # Whether a setting is there, the pack beside it says (pack_checks).
+    settings: Roots = {} if in_pack(report.source.path)[0] is None else {"settings": None}
+    verify = document.get("verify")
+    if isinstance(verify, dict):
+        check_values(report, ("verify", "secret_refs"), verify.get("secret_refs"), Known(settings))
+        secret_refs(report, ("verify",), verify)
+    delivery = {**_DELIVERY_ROOTS, **settings}
+    for key in SOURCE_TEMPLATES:
+        known = delivery if key == "foreach" else {**delivery, **_ITEM_ROOTS}
+        check_values(report, (key,), document.get(key), Known(known))
     event_type = document.get("event_type")
     if isinstance(event_type, str) and reserved(event_type.lower()):
         report.problem(

@@ -27,7 +27,7 @@ _PLACEHOLDER: Final = re.compile(
 
 def find_tokens(value: JSON, place: Place = ()) -> Iterator[tuple[Place, str, int]]:
     """Every text that holds a well-known token: where, what it looks like, at which character."""
-    for here, text in _texts(value, place):
+    for here, text in texts(value, place):
         if (found := find_token(text)) is not None:
             yield here, *found
 
@@ -51,12 +51,13 @@ def _is_plain(value: JSON) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _texts(value: JSON, place: Place) -> Iterator[tuple[Place, str]]:
+def texts(value: JSON, place: Place = ()) -> Iterator[tuple[Place, str]]:
+    """Every text in a value, and where."""
     if isinstance(value, str):
         yield place, value
     elif isinstance(value, dict):
         for key, item in value.items():
-            yield from _texts(item, (*place, key))
+            yield from texts(item, (*place, key))
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _texts(item, (*place, index))
+            yield from texts(item, (*place, index))

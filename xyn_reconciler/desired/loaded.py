@@ -41,6 +41,7 @@ ReferenceKind = Literal[
     "pack",
     "example",
     "provides",
+    "setting",
     "file",
     "core",
 ]

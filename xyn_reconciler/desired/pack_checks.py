@@ -41,8 +41,7 @@ def pack_problems(
         return
     if loaded.document is None:
         return  # its own problems are told already
-    families = {name.partition(".")[0] for name in catalogue.actions}
-    if pack in families:
+    if pack in taken_names(catalogue):
         message = f"actions that begin with {quoted(pack + '.')} are Xyn's own: rename the pack"
         yield Problem(loaded.path, *loaded.id_position, "reserved_name", message)
     yield from _files(loaded, files)
@@ -50,9 +49,15 @@ def pack_problems(
     yield from _size(loaded, files)
     yield from _app(loaded, files)
     yield from _contracts(loaded, files)
+    yield from _named_settings(loaded.document, files)
     settings = settings_of(files)
     if settings is not None and settings.document is not None:
         yield from _settings(loaded.document, settings)
+
+
+def taken_names(catalogue: Catalogue) -> set[str]:
+    """Give what no pack may be called: the first parts of names that are Xyn's own."""
+    return {"xyn", *(name.partition(".")[0] for name in catalogue.actions)}
 
 
 def pack_remarks(state: DesiredState, pack: str) -> Iterator[Problem]:
@@ -129,6 +134,18 @@ def _contracts(loaded: Loaded, files: Mapping[str, Loaded]) -> Iterator[Problem]
             mirror(name, contract, texts)
         except InvalidError as error:
             yield Problem(loaded.path, *loaded.id_position, "bad_contract", error.message)
+
+
+def _named_settings(document: Mapping[str, Any], files: Mapping[str, Loaded]) -> Iterator[Problem]:
+    """Settings that sources name and the pack has not."""
+    members = (document.get("settings") or {}).get("properties") or {}
+    for path, each in files.items():
+        for reference in each.named("setting"):
+            if reference.name not in members:
+                hint = did_you_mean(reference.name, members)
+                message = f"this pack has no setting {quoted(reference.name)}{hint}"
+                at = reference.line, reference.column
+                yield Problem(path, *at, "unresolved_reference", message)
 
 
 def _size(loaded: Loaded, files: Mapping[str, Loaded]) -> Iterator[Problem]:

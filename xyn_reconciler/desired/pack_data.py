@@ -18,6 +18,8 @@ ColumnType = Literal["text", "integer", "number", "boolean", "json"]
 
 _FILE: Final = re.compile(r"migrations/([0-9]{4})_([a-z0-9][a-z0-9_-]*)\.sql")
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
+_SYSTEM: Final = frozenset({"cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"})
+"""Columns that every table of Postgres has."""
 _COLUMNS_MAX: Final = 200
 _TYPES: Final[Mapping[str, ColumnType]] = {
     "string": "text",
@@ -122,13 +124,15 @@ def mirror(name: str, contract: Mapping[str, Any], files: Mapping[str, str]) -> 
     # The key first: of very many properties it is never the one that is left out.
     named = [*key, *(each for each in properties if each not in key)]
     columns = {
-        each: _type(properties.get(each)) for each in named[:_COLUMNS_MAX] if _NAME.fullmatch(each)
+        each: _type(properties.get(each))
+        for each in named[:_COLUMNS_MAX]
+        if _NAME.fullmatch(each) and each not in _SYSTEM
     }
     for each in key:
         if columns.get(each) not in _IN_KEYS or each not in (schema.get("required") or ()):
             raise InvalidError(
                 f"contract {name}: {each} is in the key, so the schema has to require it and it has"
-                " to be a text, a whole number, or true or false"
+                " to be a text, a whole number, or true or false, and no column of Postgres's own"
             )
     return Mirror(name, columns, key, schema)
 

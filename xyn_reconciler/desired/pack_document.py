@@ -21,6 +21,7 @@ from xyn_reconciler.desired.complaints import Report
 from xyn_reconciler.desired.expression import Known
 from xyn_reconciler.desired.fits import has_template, misfits
 from xyn_reconciler.desired.layout import in_pack
+from xyn_reconciler.desired.literal_secrets import texts
 from xyn_reconciler.desired.place import Place
 from xyn_reconciler.desired.source import JSON
 from xyn_reconciler.desired.wording import did_you_mean, quoted
@@ -170,22 +171,11 @@ def _members(schema: object) -> Collection[str] | None:
 
 def check_pack_settings(report: Report, document: Mapping[str, Any]) -> None:
     """Report templates, which no settings have, and references that are none."""
-    for place in _templates(dict(document)):
-        message = "settings are plain values: there is nothing yet that {{ }} could name"
-        report.problem(place, "bad_value", message)
+    for place, text in texts(dict(document)):
+        if "{{" in text:
+            message = "settings are plain values: there is nothing yet that {{ }} could name"
+            report.problem(place, "bad_value", message)
     secret_refs(report, (), dict(document))
-
-
-def _templates(value: JSON, place: Place = ()) -> Iterator[Place]:
-    if isinstance(value, str):
-        if "{{" in value:
-            yield place
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from _templates(item, (*place, key))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _templates(item, (*place, index))
 
 
 def check_place(report: Report, kind: str, document: Mapping[str, Any]) -> None:

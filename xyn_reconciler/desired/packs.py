@@ -61,13 +61,10 @@ def whole_pack(files: Iterable[File]) -> PlanPack | None:
     definition = next((each.document for each in given if each.kind == "pack"), None)
     if definition is None or not works_here(definition):
         return None
-    written: Mapping[str, Any] = next(
-        (each.document for each in given if each.kind == "pack_settings"), {}
-    )
     return PlanPack(
         version=definition["version"],
         digest=content_digest(given),
-        settings=with_defaults(definition.get("settings") or {}, written),
+        settings=settings_in_force(given),
         actions=definition.get("actions") or {},
         files={
             in_pack(each.path)[1]: each.document["text"]
@@ -75,6 +72,14 @@ def whole_pack(files: Iterable[File]) -> PlanPack | None:
             if each.kind == "pack_file"
         },
     )
+
+
+def settings_in_force(files: Iterable[File]) -> dict[str, Any]:
+    """Give what a pack's ``settings.yaml`` says, with the defaults of its schema."""
+    said = {each.kind: each.document for each in files if each.document is not None}
+    schema = said.get("pack", {}).get("settings") or {}
+    settings: dict[str, Any] = with_defaults(schema, said.get("pack_settings", {}))
+    return settings
 
 
 def works_here(definition: Mapping[str, Any]) -> bool:

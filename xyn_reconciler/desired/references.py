@@ -81,7 +81,7 @@ def _unresolved(reference: Reference, known: Known) -> Finding | None:
         hint = did_you_mean(
             "none" if root == "null" else root, [*known.roots, "none", "true", "false"]
         )
-        listed = ", ".join(sorted(known.roots))
+        listed = ", ".join(sorted(known.roots)) or "nothing"
         return Finding(
             offsets[0], "unknown_root", f"{quoted(root)} is not known here{hint}; there is {listed}"
         )

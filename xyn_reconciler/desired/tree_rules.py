@@ -61,8 +61,8 @@ _MODE_WORDS = {0o120000: "a symbolic link", 0o160000: "a submodule"}
 _DEVICES = re.compile(r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(?:\..*)?")
 # A colon would make path:line:column ambiguous; Windows takes none of them.
 _RESERVED = frozenset('<>:"|?*\\')
-# .git as NTFS also knows it: by its 8.3 name.
-_SHORT_GIT = re.compile(r"git~\d+")
+# .git and .gitmodules as NTFS also knows them: by their 8.3 names.
+_SHORT_GIT = re.compile(r"gi\w{0,4}~\d+")
 _SHOWN = 300
 """Characters of a path that are worth printing."""
 
@@ -106,7 +106,7 @@ def _reserved_name(text: str) -> tuple[str, str] | None:
     plain = "".join(c for c in text if unicodedata.category(c) != "Cf").casefold()
     bare = plain.rstrip(" .")
     if bare == ".git" or _SHORT_GIT.fullmatch(bare):
-        return "name_not_allowed", "a system may take this name for .git: rename it"
+        return "name_not_allowed", "a system may take this name for a file of git's: rename it"
     if bare == ".gitmodules":
         return "name_not_allowed", "submodules are no part of the desired state: remove it"
     if _DEVICES.fullmatch(plain):

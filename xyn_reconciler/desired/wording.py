@@ -22,5 +22,9 @@ def did_you_mean(name: str, known: Collection[str]) -> str:
 
 
 def quoted(name: str) -> str:
-    """A name in double quotes, shortened where it is too long to read."""
-    return f'"{name}"' if len(name) <= _LONGEST_NAME else f'"{name[:_LONGEST_NAME]}…"'
+    """A name in double quotes, on one line: shortened where it is too long to read."""
+    shown = "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode()
+        for each in name[:_LONGEST_NAME]
+    )
+    return f'"{shown}"' if len(name) <= _LONGEST_NAME else f'"{shown}…"'

@@ -1,7 +1,7 @@
 """The pack that ``xynctl pack new`` writes: small, whole, and valid as it stands.
 
 One action declared without code and one with, an example of each, a source, and a blueprint
-with its test. ``@name@`` stands for the pack, ``@NAME@`` for the same in capitals.
+with its test. ``@name@`` stands for the pack.
 """
 
 from collections.abc import Mapping
@@ -18,13 +18,13 @@ version: 0.1.0
 xyn_core: ">=0.1"
 attachment: external
 requires:
-  secrets: [env/@NAME@_TOKEN]
+  secrets: [sys/local/integrations/@name@]
 settings:
   type: object
   additionalProperties: false
   properties:
     url: {type: string, title: Where the system answers, default: "http://127.0.0.1:8000"}
-    secret_ref: {type: string, title: Where its token is kept, default: env/@NAME@_TOKEN}
+    secret_ref: {type: string, title: Where its token is, default: sys/local/integrations/@name@}
 actions:
   # Without code: what http.call is given.
   @name@.ticket.open:
@@ -83,7 +83,7 @@ _FILES: Final[Mapping[str, str]] = {
 name: A ticket is opened with its title
 action: @name@.ticket.open
 with: {title: "web-1: disk full"}
-secrets: {env/@NAME@_TOKEN: made-up}
+secrets: {sys/local/integrations/@name@: made-up}
 answers:
   - request:
       method: POST
@@ -97,7 +97,7 @@ expect: {outputs: {id: 7}}
 name: A ticket that is open already is told by its code
 action: @name@.ticket.open
 with: {title: again}
-secrets: {env/@NAME@_TOKEN: made-up}
+secrets: {sys/local/integrations/@name@: made-up}
 answers:
   - request: {method: POST}
     response: {status: 409}
@@ -113,7 +113,7 @@ expect: {outputs: {title: "web-1: disk full"}}
 # yaml-language-server: $schema=../../../schemas/source.json
 # POST /hooks/@name@, with the token of the system.
 id: "@name@"
-verify: {scheme: bearer, secret_refs: [env/@NAME@_TOKEN]}
+verify: {scheme: bearer, secret_refs: ["{{ settings.secret_ref }}"]}
 event_type: @name@.alert
 data: "{{ body }}"
 """,
@@ -155,9 +155,7 @@ expect:
 
 def skeleton(name: str) -> dict[str, str]:
     """Give its files, by path below ``packs/<name>/``."""
-    capitals = name.upper().replace("-", "_")
-
-    def named(text: str) -> str:
-        return text.replace("@name@", name).replace("@NAME@", capitals)
-
-    return {f"actions/{NAME}": kit(), **{named(path): named(text) for path, text in _FILES.items()}}
+    files = {
+        path.replace("@name@", name): text.replace("@name@", name) for path, text in _FILES.items()
+    }
+    return {f"actions/{NAME}": kit(), **files}

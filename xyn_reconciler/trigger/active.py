@@ -17,11 +17,11 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from xyn_reconciler.desired.layout import in_pack
-from xyn_reconciler.desired.packs import whole_pack
+from xyn_reconciler.desired.packs import settings_in_force, whole_pack
 from xyn_reconciler.desired.step_order import each_step
 from xyn_reconciler.model.errors import UnavailableError
 from xyn_reconciler.model.run import PlanNode, PlanPack
@@ -67,6 +67,20 @@ class View:
     """The packs that work here, whole, by id."""
     known_hosts: str = ""
     """The repository's keys of hosts, for what logs in by ssh."""
+
+    def settings_at(self, path: str) -> Mapping[str, Any]:
+        """Give the settings of the pack that a file stands in; none where it is in no pack."""
+        pack = in_pack(path)[0]
+        return {} if pack is None else settings_in_force(self.pack_files.get(pack, {}).values())
+
+    def with_settings(self, settings: Mapping[str, Mapping[str, Any]]) -> "View":
+        """Give the picture as it would be with other settings of these packs."""
+        changed = {
+            pack: self.packs[pack].model_copy(update={"settings": given})
+            for pack, given in settings.items()
+            if pack in self.packs
+        }
+        return replace(self, packs={**self.packs, **changed}) if changed else self
 
     @property
     def position(self) -> tuple[uuid.UUID, int]:

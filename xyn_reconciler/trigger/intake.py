@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
+from xyn_reconciler.desired.layout import in_pack
 from xyn_reconciler.model import ids
 from xyn_reconciler.model.capability import CompileRun
 from xyn_reconciler.model.condition import Condition
@@ -35,12 +36,13 @@ from xyn_reconciler.model.errors import (
 from xyn_reconciler.model.event import Event
 from xyn_reconciler.model.internal_events import EventReceived
 from xyn_reconciler.model.run import digest
-from xyn_reconciler.store import audit, desired, dispatch, outbox
+from xyn_reconciler.store import audit, desired, dispatch, json_text, outbox
 from xyn_reconciler.store import events as event_store
 from xyn_reconciler.store import runs as run_store
 from xyn_reconciler.store import suppressions as storm_store
 from xyn_reconciler.store.database import Connection, Database
 from xyn_reconciler.store.desired import Document
+from xyn_reconciler.store.events import Told
 from xyn_reconciler.store.pipeline import Asked, send
 from xyn_reconciler.store.runs import NewRun
 from xyn_reconciler.store.suppressions import Key, Reason, Suppression
@@ -56,6 +58,7 @@ from xyn_reconciler.trigger.consequences import (
     why_not_compiled,
 )
 from xyn_reconciler.trigger.gather import Gathering
+from xyn_reconciler.trigger.mapping import parse_body
 from xyn_reconciler.trigger.match import MAX_HOPS, Explanation
 from xyn_reconciler.trigger.permission import Permission, ask_to_start
 from xyn_reconciler.trigger.pressure import Headroom, Pressure
@@ -119,6 +122,10 @@ class Intake:
     def view(self, connection: Connection) -> View:
         """Give the active blueprints and node settings as this transaction sees them."""
         return self._active.view(connection)
+
+    def settings_at(self, connection: Connection, path: str) -> Mapping[str, Any]:
+        """Give the settings of the pack that a file stands in; in none, nobody is asked."""
+        return {} if in_pack(path)[0] is None else self.view(connection).settings_at(path)
 
     def recent(self, database: Database) -> View:
         """Give it as it was a second ago at most, mostly without asking the database."""
@@ -221,9 +228,21 @@ class Intake:
         if position is None:
             return
         view = self._active.view_at(connection, position)
-        if any(view.index.waits_for(event.event_name) for event in clean):
+        if any(map(view.index.waits_for, {event.event_name for event in clean})):
             follows = Following(connection, view, self._run_for(now), now).follow(clean)
             self._save(connection, follows, now)
+
+    def unheard(self, events: Sequence[Event]) -> Told | None:
+        """Give the platform's own events to be written by the caller, if nobody waits for one.
+
+        Otherwise, and where no revision is known yet, they are to be handed to :meth:`emit`.
+        """
+        view = self._active.held
+        if view is None or any(map(view.index.waits_for, {each.event_name for each in events})):
+            return None
+        clean = self._clean_own(events)
+        recorded = [event.event_id for event in clean if not stands_in_its_run(event)]
+        return Told(clean, recorded, self._clock(), view.revision, view.position)
 
     def start_run(  # noqa: PLR0913 - all that a start is given, by name
         self,
@@ -270,10 +289,12 @@ class Intake:
         actor: str,
         correlation_id: str,
         permission: Permission,
+        settings: Mapping[str, Mapping[str, Any]],
     ) -> uuid.UUID:
         """Start a run of a blueprint that stands in no file, and give its id.
 
-        ``document`` is a normalised one without inputs. Raises as :meth:`start_run`.
+        ``document`` is a normalised one without inputs; ``settings`` are of packs, by id, instead
+        of those in force. Raises as :meth:`start_run`.
         """
         clean = self._redactor.value(dict(document))
         # The compiler tells documents apart by path and blob: this one's name is its content.
@@ -286,7 +307,7 @@ class Intake:
         )
         return self._start(
             connection,
-            self._active.view(connection),
+            self._active.view(connection).with_settings(self._redactor.value(dict(settings))),
             blueprint,
             {},
             actor=actor,
@@ -403,8 +424,18 @@ class Intake:
             else self._clean_delivery(event.delivery_id),
             data=self._redactor.value(event.data),
             resource=self._redactor.value(event.resource),
-            raw=None if event.raw is None else self._redactor.bytes(event.raw),
+            raw=None if event.raw is None else self._clean_raw(event.raw, event.content_type),
         )
+
+    def _clean_raw(self, raw: bytes, content_type: str | None) -> bytes:
+        """Take out also what is secret by the name that it stands under; bytes know no names."""
+        clean = self._redactor.bytes(raw)
+        try:
+            body = parse_body(content_type or "", clean)
+        except InvalidError:
+            return clean
+        kept = self._redactor.value(body)
+        return clean if kept == body else json_text.dumps(kept).encode()
 
     def _clean_name(self, name: str) -> str:
         clean = str(self._redactor.value(name))

@@ -1,7 +1,7 @@
 """From a delivery to ``POST /hooks/<source>`` to events, as ``sources/<source>.yaml`` says.
 
-Pure. Expressions over ``headers``, ``body``, ``item``, ``item_index`` and
-``source`` make name, data, resource and delivery id of each event. Whatever
+Pure. Expressions over ``headers``, ``body``, ``item``, ``item_index``, ``source``
+and in a pack ``settings`` make name, data, resource and delivery id of each event. Whatever
 cannot be mapped is :class:`MappingError` with the source, the key and the
 reason; no body of a stranger raises anything else.
 
@@ -72,6 +72,7 @@ def map_delivery(
     source: Mapping[str, Any],
     delivery: Delivery,
     *,
+    pack: Mapping[str, Any] | None = None,
     env_id: str,
     correlation_id: str,
     now: dt.datetime,
@@ -79,6 +80,7 @@ def map_delivery(
 ) -> list[Event]:
     """Give the events of a delivery in order; ``source`` is the normalised document.
 
+    ``pack`` is the settings of the pack that the source stands in.
     Raises :class:`MappingError`, :class:`UnsupportedBodyError`, that the JSON is
     invalid, or :class:`~.event_names.ReservedNameError`.
     """
@@ -88,6 +90,7 @@ def map_delivery(
         "headers": dict(_open_headers(source, delivery.headers)),
         "body": body,
         "source": {"id": name},
+        "settings": dict(pack or {}),
     }
     listed = _items(source, scope)
     of_its_own = _names_its_item(source.get("delivery_id"))

@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from xyn_reconciler.desired.expression import ExpressionError, render_value
+from xyn_reconciler.desired.values import Scope
 from xyn_reconciler.model.errors import XynError
 from xyn_reconciler.model.units import parse_duration
 
@@ -67,30 +69,45 @@ class Attempt:
         return abs(self.now.timestamp() - int(seconds[:12])) <= tolerance
 
 
+def secret_refs(source: Mapping[str, Any], pack: Mapping[str, Any] | None = None) -> list[str]:
+    """Give the references of a source's secrets; ``pack`` is the settings of its pack.
+
+    One that the settings leave open is given as it is written: it names no secret.
+    """
+    known = {"settings": dict(pack or {})}
+    return [_reference(each, known) for each in source["verify"].get("secret_refs") or ()]
+
+
+def _reference(written: str, known: Scope) -> str:
+    try:
+        found = render_value(written, known)
+    except ExpressionError:
+        return written
+    return found if isinstance(found, str) and found else written
+
+
 def verify(
     source: Mapping[str, Any],
     headers: Mapping[str, str],
     body: bytes,
     *,
+    pack: Mapping[str, Any] | None = None,
     resolve: ResolveSecret,
     from_loopback: bool,
     now: dt.datetime,
 ) -> None:
-    """Return if it is accepted; raise :class:`UnverifiedError` if not."""
+    """Return if it is accepted; raise :class:`UnverifiedError` if not.
+
+    ``pack`` is the settings of the pack that the source stands in.
+    """
     settings = source["verify"]
-    values = [resolve(ref) for ref in settings.get("secret_refs") or ()]
+    values = [resolve(ref) for ref in secret_refs(source, pack)]
     # An empty secret would be anybody's: an unset variable must not open the door.
     secrets = [_octets(value) for value in values if value and value.strip()]
     attempt = Attempt(settings, headers, body, secrets or [_UNUSABLE], from_loopback, now)
     fits = SCHEMES[settings["scheme"]](attempt)
     if not fits or (not secrets and settings["scheme"] != "none"):
         raise UnverifiedError
-
-
-def unset_secrets(source: Mapping[str, Any], resolve: ResolveSecret) -> list[str]:
-    """Give the references of a source that hold nothing here; all of them: it accepts nothing."""
-    refs = source["verify"].get("secret_refs") or ()
-    return [ref for ref in refs if not (resolve(ref) or "").strip()]
 
 
 def any_equal(given: bytes, wanted: Iterable[bytes]) -> bool:

@@ -113,6 +113,20 @@ def test_an_address_that_the_node_may_reach_and_a_secret_of_a_source_are_told() 
     assert found.secrets.gained == (Effect("x", "env/HOOK"),)
 
 
+def test_every_secret_that_a_node_names_is_told_those_of_its_bucket_too() -> None:
+    more = """\
+providers: {openai: {enabled: true, key_ref: env/OPENAI}}
+artifacts: {s3: {bucket: artifacts, key_ref: env/S3_KEY, secret_ref: sys/local/s3/secret}}
+"""
+    found = between({}, {"node.yaml": NODE + more})
+
+    assert [each.name for each in found.secrets.gained] == [
+        "env/OPENAI",
+        "env/S3_KEY",
+        "sys/local/s3/secret",
+    ]
+
+
 def test_the_host_of_an_address_is_found_in_variables_and_left_a_template_where_it_is_one() -> None:
     text = """
 id: bp.x

@@ -60,6 +60,7 @@ HOSTILE: Final = (
     b"{a: " * 50_000,
     b"- " * 50_000,
     b'id: "\\ud800"\nversion: "\\0"\n',
+    b'id: "a\\nb\\e[31m"\n"c\\nd\\e]0;e\\a\\u202e": "{{ f\\x1b }}"\nversion: "g\\nh"\n',
     b"id: acme\n" + b"x" * 300_000,
     b"id: acme\nactions: {acme.a: {request: {url: '{{ ' }}}\n",
     b"id: acme\nversion: 0.1.0\nsettings: {type: object, properties: {a: {pattern: '(a+)+$'}}}\n",
@@ -80,7 +81,8 @@ def judged(files: dict[str, bytes], catalogue: Catalogue) -> int:
     state = DesiredState.of(load(path, "0" * 40, data) for path, data in files.items())
     found = check(state, list(files), catalogue, whole=True)
     for problem in found.problems:
-        assert str(problem)
+        # Whoever reads a log or a terminal sees a line a problem, and what stands in the file.
+        assert str(problem).isprintable(), repr(str(problem))
         assert "Traceback" not in problem.message
     return len(found.problems)
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xyn_reconciler.action.registry import catalogue, installed_actions
-from xyn_reconciler.desired.diff import diff
+from xyn_reconciler.desired.diff import diff, secrets
 from xyn_reconciler.desired.effects import effects
 from xyn_reconciler.desired.layout import governed_as
 from xyn_reconciler.desired.load import kind_of, load
@@ -83,6 +83,15 @@ FILES = {
         "blueprint: bp.cmk.night\nsteps: {ack: {outputs: {id: 1}}}\nexpect: {status: completed}\n"
     ),
 }
+
+SECURED = """\
+id: cmk
+verify:
+  scheme: bearer
+  secret_refs: ["{{ settings.secret_ref }}"]
+event_type: cmk.alert
+data: {site: "{{ settings.url }}", of: "{{ body }}"}
+"""
 
 
 def state_of(files: Mapping[str, str]) -> DesiredState:
@@ -280,6 +289,24 @@ def test_a_good_pack_has_nothing_to_be_said_of_it() -> None:
             ),
         ),
         (
+            {"packs/cmk/sources/cmk.yaml": SECURED.replace("secret_ref }}", "secrt_ref }}")},
+            (
+                "packs/cmk/sources/cmk.yaml:4:17: unresolved_reference: this pack has no setting"
+                ' "secrt_ref" (did you mean "secret_ref"?)'
+            ),
+        ),
+        (
+            {"packs/cmk/sources/cmk.yaml": SECURED.replace("settings.", "inputs.")},
+            (
+                'packs/cmk/sources/cmk.yaml:4:21: unknown_root: "inputs" is not known here; there'
+                " is settings"
+            ),
+        ),
+        (
+            {"sources/any.yaml": SECURED.replace("id: cmk", "id: any")},
+            ('sources/any.yaml:4:21: unknown_root: "settings" is not known here; there is nothing'),
+        ),
+        (
             {"packs/cmk/schemas/hosts.json": '{"type": "objekt"}'},
             (
                 'packs/cmk/schemas/hosts.json:1:10: bad_value: "objekt" is not known here'
@@ -308,6 +335,17 @@ def test_a_problem_of_a_pack_stands_where_a_person_would_mend_it(
     findings = said(found(changes))
 
     assert any(each.startswith(expected) for each in findings), findings
+
+
+def test_a_source_in_a_pack_may_name_the_packs_settings() -> None:
+    assert said(found({"packs/cmk/sources/cmk.yaml": SECURED})) == []
+
+
+def test_a_secret_that_a_setting_names_by_default_is_known_to_be_used() -> None:
+    bare = PACK.replace("requires: {secrets: [env/CMK]}\n", "")
+    loaded = load("packs/cmk/pack.yaml", "b", bare.encode())
+
+    assert secrets(loaded) == {"env/CMK"}
 
 
 def test_a_step_is_held_to_the_schema_of_the_packs_action() -> None:

@@ -44,3 +44,40 @@ def test_a_provider_of_another_name_says_whose_api_it_speaks_and_where() -> None
 
     assert (problem.line, problem.code) == (2, "missing_key")
     assert "base_url and kind" in problem.message
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://me:s3cret-word@models.example/v1",
+        "http://me@models.example/v1",
+        "http://models.example/v1?key=s3cret-word",
+        "http://models.example/v1#top",
+        "http://models.example:99999/v1",
+        "http://models.example:0/v1",
+        "http://[::1/v1",
+        "http://models.example\\\\@elsewhere.example/v1",
+        "http://bücher.example/v1",
+        "ftp://models.example/v1",
+        "http:///v1",
+    ],
+)
+def test_an_address_that_two_could_read_differently_or_that_holds_a_secret_is_refused(
+    address: str,
+) -> None:
+    text = f'id: n\nproviders: {{own: {{kind: openai, base_url: "{address}"}}}}\n'
+
+    problems = load("node.yaml", "b", text.encode()).problems
+
+    assert (2, "bad_value") in {(each.line, each.code) for each in problems}
+    assert "s3cret-word" not in str(problems)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["http://127.0.0.1:11434/v1", "https://models.example/a/v1/", "http://[::1]:8000/v1"],
+)
+def test_the_address_of_a_provider_may_have_a_port_and_a_path(address: str) -> None:
+    text = f'id: n\nproviders: {{own: {{kind: openai, base_url: "{address}"}}}}\n'
+
+    assert load("node.yaml", "b", text.encode()).problems == ()

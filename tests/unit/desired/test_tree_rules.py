@@ -60,6 +60,8 @@ def test_ordinary_names_are_taken(name: str) -> None:
         ".gIt. .",
         "git~1",
         "GIT~27",
+        "gitmod~1",
+        "GI7EBA~4",
         ".g\u200cit",
         "\ufeff.git",
         ".git::$INDEX_ALLOCATION",

@@ -14,7 +14,7 @@ from xyn_reconciler.trigger.signature import (
     SCHEMES,
     UnverifiedError,
     any_equal,
-    unset_secrets,
+    secret_refs,
     verify,
 )
 
@@ -299,11 +299,31 @@ def test_a_standard_secret_that_is_no_base64_never_verifies(secret: str) -> None
     assert not accepts(document, headers, secrets={"env/S": secret})
 
 
-def test_unset_secrets_are_named() -> None:
-    document = source("github", "env/OLD", "env/EMPTY", "env/UNSET", "env/BLANK")
+def test_a_source_in_a_pack_takes_its_secret_from_the_packs_settings() -> None:
+    document = source("gitlab", "{{ settings.hook_ref }}", "env/OLD")
 
-    assert unset_secrets(document, SECRETS.get) == ["env/EMPTY", "env/UNSET", "env/BLANK"]
-    assert unset_secrets({"verify": {"scheme": "none"}}, SECRETS.get) == []
+    def accepted(token: str, pack: dict[str, Any]) -> bool:
+        try:
+            verify(
+                document,
+                {"x-gitlab-token": token},
+                BODY,
+                pack=pack,
+                resolve=SECRETS.get,
+                from_loopback=False,
+                now=NOW,
+            )
+        except UnverifiedError:
+            return False
+        return True
+
+    assert accepted("new-secret", {"hook_ref": "env/NEW"})
+    assert accepted("old-secret", {"hook_ref": "env/NEW"})
+    assert not accepted("new-secret", {})
+    assert not accepted("", {"hook_ref": ""})
+    assert secret_refs(document, {"hook_ref": "env/NEW"}) == ["env/NEW", "env/OLD"]
+    assert secret_refs(document, {"hook_ref": 7}) == ["{{ settings.hook_ref }}", "env/OLD"]
+    assert secret_refs({"verify": {"scheme": "none"}}) == []
 
 
 def test_scheme_none_is_for_this_machine_alone() -> None:

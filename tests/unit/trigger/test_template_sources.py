@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 
+from xyn_reconciler.desired.layout import in_pack
 from xyn_reconciler.desired.load import load
+from xyn_reconciler.desired.packs import settings_in_force
 from xyn_reconciler.model.event import Event
 from xyn_reconciler.template import template_files
 from xyn_reconciler.trigger.mapping import Delivery, map_delivery
-from xyn_reconciler.trigger.signature import unset_secrets, verify
+from xyn_reconciler.trigger.signature import secret_refs, verify
 
 NOW = dt.datetime(2026, 11, 22, 10, 0, tzinfo=dt.UTC)
 BODIES = Path(__file__).parent / "bodies"
@@ -37,6 +39,14 @@ def document(source: str) -> dict[str, Any]:
     loaded = load(path, "b", FILES[path])
     assert loaded.problems == ()
     return dict(loaded.document)
+
+
+def settings(source: str) -> dict[str, Any]:
+    """The settings that a source of a pack goes by."""
+    pack = in_pack(SOURCES[source])[0]
+    return settings_in_force(
+        load(path, "b", data) for path, data in FILES.items() if pack and in_pack(path)[0] == pack
+    )
 
 
 def mapped(source: str, content: object, headers: dict[str, str] | None = None) -> list[Event]:
@@ -182,15 +192,15 @@ def test_whatever_sends_json_may_name_its_event() -> None:
     )
 
 
-def test_without_a_secret_every_source_but_alertmanager_refuses() -> None:
-    closed = {name: unset_secrets(document(name), lambda _: None) for name in SOURCES}
+def test_every_source_but_alertmanager_names_its_secret() -> None:
+    closed = {name: secret_refs(document(name), settings(name)) for name in SOURCES}
 
     assert closed == {
         "alertmanager": [],
-        "checkmk": ["env/CHECKMK_HOOK_SECRET"],
+        "checkmk": ["sys/local/integrations/checkmk-hook"],
         "cloud-events": ["env/XYN_HOOK_TOKEN"],
         "generic": ["env/XYN_HOOK_TOKEN"],
-        "github": ["env/GITHUB_WEBHOOK_SECRET"],
+        "github": ["sys/local/integrations/github-hook"],
         "gitlab": ["env/GITLAB_WEBHOOK_TOKEN"],
         "grafana": ["env/GRAFANA_HOOK_TOKEN"],
     }
@@ -279,9 +289,17 @@ def test_checkmks_script_sends_what_its_source_verifies_and_maps(
     assert notify(tmp_path, hook.url, name) == 0
 
     ((headers, content),) = hook.got
-    secrets = {"env/CHECKMK_HOOK_SECRET": SECRET}
+    secrets = {"sys/local/integrations/checkmk-hook": SECRET}
     now = dt.datetime.now(dt.UTC)
-    verify(document("checkmk"), headers, content, resolve=secrets.get, from_loopback=False, now=now)
+    verify(
+        document("checkmk"),
+        headers,
+        content,
+        pack=settings("checkmk"),
+        resolve=secrets.get,
+        from_loopback=False,
+        now=now,
+    )
     (event,) = mapped("checkmk", content, headers)
     assert event.event_name == "checkmk.alert"
     assert event.data | expected == event.data
