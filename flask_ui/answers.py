@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import flask
 from pydantic import BaseModel, ValidationError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound
 
 from flask_ui import words
 from flask_ui.security import SAFE_METHODS, EncodedBodyError, SignInError
@@ -98,7 +98,7 @@ def failure_of(error: Exception, path: str) -> Failure:
     if isinstance(error, XynError):
         return _expected(error, path)
     if isinstance(error, HTTPException):
-        return _of_flask(error)
+        return _of_flask(error, path)
     logger.error("a request failed unexpectedly", exc_info=error)
     return Failure(
         500, "internal_error", "something went wrong here; the node's log has it under this id"
@@ -118,13 +118,14 @@ def _expected(error: XynError, path: str) -> Failure:
     return Failure(error.http_status, error.code, error.message, details or None, tuple(headers))
 
 
-def _of_flask(error: HTTPException) -> Failure:
+def _of_flask(error: HTTPException, path: str) -> Failure:
     status = error.code or 500
     # Allow belongs to 405 (RFC 9110, section 15.5.6), Content-Range to 416.
     kept = [(k, v) for k, v in error.get_headers() if k in {"Allow", "Content-Range"}]
     phrase = HTTPStatus(status).phrase
     code = _CODES.get(status, phrase.lower().replace(" ", "_"))
-    return Failure(status, code, error.description or phrase, headers=tuple(kept))
+    said = f"there is nothing at {path}" if isinstance(error, NotFound) else error.description
+    return Failure(status, code, said or phrase, headers=tuple(kept))
 
 
 def error_answer(failure: Failure) -> flask.Response:

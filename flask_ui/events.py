@@ -13,7 +13,7 @@ from xyn_reconciler.model.dto import EventDto
 from xyn_reconciler.model.errors import NotFoundError
 from xyn_reconciler.model.internal_events import INTERNAL_EVENTS, RECORDED_WITH_THEIR_RUN
 from xyn_reconciler.service import events as service
-from xyn_reconciler.service import gates, node, runs, triggers
+from xyn_reconciler.service import node, runs, triggers
 from xyn_reconciler.service.explain import explain_event
 
 events = flask.Blueprint("events", __name__, url_prefix="/ui/events")
@@ -28,6 +28,8 @@ _OF_THE_NODE: Final = tuple(
 )
 """Failures that belong to no run; those of runs are told by the runs themselves."""
 _RECENT: Final = dt.timedelta(days=1)
+_FOR_PEOPLE: Final = ("gate", "interrupted", "poison")
+"""What a run waits for that nobody but a person gives it."""
 
 
 @events.get("")
@@ -74,7 +76,7 @@ def _attention() -> dict[str, Any]:
     """What waits for a person, with links, and what waits for the node itself."""
     return {
         "backlog": triggers.backlog(context()),
-        "waiting": gates.list_gates(context(), limit=5).items,
+        "waiting": runs.list_runs(context(), limit=5, wait_reasons=_FOR_PEOPLE).items,
         "failed": runs.list_runs(context(), limit=3, status="failed").items,
         "failures": _failures(),
     }

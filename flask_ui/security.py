@@ -5,17 +5,18 @@ same origin, body caps, and the headers that keep a browser from being talked
 into anything. What somebody may do is asked by ``service``, with what it is done to.
 
 The traps: a body may come without a length (chunked), so the cap stands on the
-stream that views read as well; and git reads by POST, so the method alone does
-not say whether a request changes anything.
+stream that views read as well; one that was cut off looks whole there; and git
+reads by POST, so the method alone does not say whether a request changes anything.
 """
 
+import threading
 from typing import IO, Final, Literal
 
 import flask
 from werkzeug.wrappers import Request
 
 from flask_ui.access import Access, Brought, brought, same_origin
-from xyn_reconciler.model.errors import XynError
+from xyn_reconciler.model.errors import UnavailableError, XynError
 from xyn_reconciler.model.principal import Principal
 from xyn_reconciler.policy.rules import ANONYMOUS
 from xyn_reconciler.service import artifacts, identity, policy
@@ -33,6 +34,14 @@ ARTIFACT_MAX: Final = 250 * MIB
 
 STREAMED_MAX: Final = ARTIFACT_MAX + MIB
 """An artifact that is not read into memory, and what stands around it in a form."""
+
+BODIES_AT_A_TIME: Final = 256
+"""Requests whose bodies are waited for. Each holds a thread of the web server, for as long as its
+sender likes; there are twice as many, and pages and probes need some."""
+PLACE_SECONDS: Final = 1.0
+"""Whose turn does not come within that is sent away."""
+_ON_THEIR_WAY: Final = threading.BoundedSemaphore(BODIES_AT_A_TIME)
+_UNCAPPED: Final = 1 << 40
 
 SESSION_COOKIE: Final = "xyn_session"
 
@@ -100,31 +109,49 @@ class TooLargeError(XynError):
     http_status = 413
 
 
-class CappedBody:
-    """A body that raises :class:`TooLargeError` instead of giving more than ``limit`` bytes.
+class CutOffError(XynError):
+    """The sender went away, or said a length that it did not send."""
 
-    werkzeug's own cap gives the first ``limit`` bytes of a body without a length as if they were
-    all (3.1, ``LimitedStream.readall``).
+    code = "body_cut_off"
+    http_status = 400
+
+
+class GuardedBody:
+    """A body of at most ``limit`` bytes, whole, whose senders are not all waited for.
+
+    It raises :class:`TooLargeError` and :class:`CutOffError` where granian and werkzeug (3.1,
+    ``LimitedStream.readall``) give what they have as if it were all. ``length`` is what the
+    sender said; of a body without one nobody can say whether it is whole.
     """
 
-    def __init__(self, body: IO[bytes], limit: int) -> None:
+    def __init__(self, body: IO[bytes], limit: int, length: int | None = None) -> None:
         self._body = body
         self._limit = limit
         self._left = limit
+        self._missing = length or 0
 
     def read(self, size: int = -1) -> bytes:
         """As of a file; without a size, all that is left."""
         if size >= 0:
-            return self._counted(self._body.read(min(size, self._left + 1)))
+            return self._counted(min(size, self._left + 1))
         parts = []
-        while part := self._counted(self._body.read(self._left + 1)):
+        while part := self._counted(self._left + 1):
             parts.append(part)
         return b"".join(parts)
 
-    def _counted(self, part: bytes) -> bytes:
+    def _counted(self, size: int) -> bytes:
+        if not _ON_THEIR_WAY.acquire(timeout=PLACE_SECONDS):
+            raise UnavailableError("too many requests are slow to come in; send it again")
+        try:
+            part = self._body.read(size)
+        finally:
+            _ON_THEIR_WAY.release()
         self._left -= len(part)
+        self._missing -= len(part)
         if self._left < 0:
             raise TooLargeError(f"the body may have at most {self._limit} bytes")
+        if size and not part and self._missing > 0:
+            raise CutOffError(f"the body ended {self._missing} bytes before its length")
         return part
 
 
@@ -256,7 +283,9 @@ def admit(request: Request, access: Access, context: Context) -> Principal:
             raise EncodedBodyError
         if (request.content_length or 0) > limit:
             raise TooLargeError(f"the body may have at most {limit} bytes")
-        request.environ["wsgi.input"] = CappedBody(request.environ["wsgi.input"], limit)
+    request.environ["wsgi.input"] = GuardedBody(
+        request.environ["wsgi.input"], limit or _UNCAPPED, request.content_length
+    )
     return principal
 
 

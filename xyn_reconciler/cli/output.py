@@ -26,6 +26,9 @@ _COLORS: Final = {
     "skipped": "90",
 }
 _WIDEST: Final = 60
+_WIDEST_LAST: Final = 200
+"""Of the last column, which pushes no other away and says why."""
+_MOMENT: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.\d+Z")
 _PAINT: Final = re.compile(r"(\x1b\[(?:0|3[1-6]|90)m)")
 
 Row = Mapping[str, Any]
@@ -98,9 +101,16 @@ def print_one(row: Row, *, name: str, form: str) -> None:
 
 
 def table(rows: Sequence[Row], columns: Mapping[str, Callable[[Row], object]]) -> str:
-    """Lay out rows in columns as wide as their widest cell; long cells are cut."""
-    cells = [[_cut(plain(read(row))) for read in columns.values()] for row in rows]
+    """Lay out rows in columns as wide as their widest cell; long cells are cut.
+
+    Of a moment it says whole seconds: who needs more asks for ``json``.
+    """
     titles = [title.upper() for title in columns]
+    most = [*[_WIDEST] * (len(titles) - 1), _WIDEST_LAST]
+    cells = [
+        [_cut(plain(read(row)), n) for read, n in zip(columns.values(), most, strict=True)]
+        for row in rows
+    ]
     widths = [max(map(len, column)) for column in zip(titles, *cells, strict=True)]
     lines = [
         "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
@@ -142,5 +152,7 @@ def _tame(text: str) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _WIDEST else text[: _WIDEST - 1] + "…"
+def _cut(text: str, most: int) -> str:
+    if moment := _MOMENT.fullmatch(text):
+        return f"{moment[1]}Z"
+    return text if len(text) <= most else text[: most - 1] + "…"

@@ -3,7 +3,9 @@
 import argparse
 import importlib
 from collections.abc import Callable, Generator
-from typing import Final
+from typing import Any, Final
+
+from xyn_reconciler.desired.wording import did_you_mean, quoted
 
 FORMS: Final = ("table", "json", "name")
 
@@ -31,8 +33,18 @@ class _Layout(argparse.RawDescriptionHelpFormatter):
             yield from action._get_subactions()  # noqa: SLF001 - see above
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says of an unknown command which one may have been meant; those below are of its class."""
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:  # noqa: ANN401 - argparse's
+        if isinstance(action, argparse._SubParsersAction) and value not in action.choices:  # noqa: SLF001 - see above
+            near = did_you_mean(value, action.choices) or f"; there is {', '.join(action.choices)}"
+            raise argparse.ArgumentError(None, f"no command {quoted(value)}{near}")
+        super()._check_value(action, value)
+
+
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="xynctl",
         description="Run and ask a Xyn node: its truth is a Git repository.",
         epilog=_EPILOG,
@@ -301,7 +313,9 @@ def _add_run_commands(runs: _Commands) -> None:
     rerun.add_argument(
         "--from", dest="from_step", metavar="STEP", help="the first step to do again"
     )
-    rerun.add_argument("--revision", metavar="REV", help="another revision than its own")
+    rerun.add_argument(
+        "--revision", metavar="REV", help="main, or a commit of it (default: as the run was)"
+    )
     rerun.add_argument(
         "--fresh", action="store_true", help="new idempotency keys: effects may happen again"
     )

@@ -1,11 +1,11 @@
 """What is typed on a command line, as the JSON that is asked for."""
 
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from xyn_reconciler.model import strict_json
 from xyn_reconciler.model.errors import InvalidError
 
 
@@ -23,8 +23,8 @@ def typed(
     if wanted == "string":
         return text
     try:
-        return json.loads(text, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
+        return strict_json.loads(text)
+    except ValueError as error:
         raise InvalidError(
             f"{kind} {name} is of type {wanted}, and {text!r} is not: {error}"
         ) from error
@@ -46,13 +46,9 @@ def json_object(text: str, option: str) -> str:
         except UnicodeDecodeError as error:
             raise InvalidError(f"{place} is not text in UTF-8: {error}") from error
     try:
-        data = json.loads(text, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
+        data = strict_json.loads(text)
+    except ValueError as error:
         raise InvalidError(f"{place} is not JSON: {error}") from error
     if not isinstance(data, dict):
         raise InvalidError(f'{place} must be a JSON object, as in \'{{"host": "web-1"}}\'')
     return text
-
-
-def _refuse(name: str) -> None:
-    raise ValueError(f"{name} is not a JSON value (RFC 8259, section 6)")

@@ -142,12 +142,27 @@ class ErrorRule(Part):
         return self
 
 
+_PROGRAM: Final = r"actions/[^\s{}\\]+"
+
+
+def _program(text: str) -> str:
+    if re.fullmatch(_PROGRAM, text) is None:
+        raise PydanticCustomError(
+            "bad_value", "a program stands in the pack's actions/: actions/NAME.py"
+        )
+    return text
+
+
 class Code(Part):
     """A program of the pack that is the action."""
 
     noun: ClassVar[str] = "run"
 
-    file: Annotated[str, Field(pattern=r"^actions/[^\s{}\\]+$")]
+    file: Annotated[
+        str,
+        AfterValidator(_program),
+        Field(json_schema_extra={"pattern": f"^{_PROGRAM}$"}),
+    ]
     """The program, in the pack's ``actions/``: it reads JSON and writes JSON."""
     in_: Literal["process", "container"] = Field(default="process", alias="in")
     """Where it runs: a confined process of the worker, or a container."""

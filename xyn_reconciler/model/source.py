@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
 from xyn_reconciler.model.blueprint import ListOrTemplate
-from xyn_reconciler.model.document import Json, Maybe, Part, SecretRef, SomeTime
+from xyn_reconciler.model.document import SECRET_REF, Json, Maybe, Part, SomeTime
 
 SCHEMES: Final = (
     "github",
@@ -22,7 +22,11 @@ SCHEMES: Final = (
 RESERVED_SOURCES: Final = frozenset({"api", "cloudevents", "run", "schedule", "xyn"})
 """Names that events carry as their source without a document behind it."""
 
-_SecretRefs = Annotated[list[SecretRef], Field(min_length=1)]
+_Reference = Annotated[
+    str, Field(json_schema_extra={"pattern": rf"^(?:{SECRET_REF})$|\{{\{{.*settings\..*\}}\}}"})
+]
+_SecretRefs = Annotated[list[_Reference], Field(min_length=1)]
+"""References of secrets; in a pack, templates of them over its ``settings`` as well."""
 
 
 class Unverified(Part):

@@ -18,10 +18,10 @@ from xyn_reconciler.desired.packs import with_packs
 from xyn_reconciler.desired.wording import did_you_mean
 from xyn_reconciler.model.audit import AuditEntry
 from xyn_reconciler.model.capability import ActionSpec
+from xyn_reconciler.model.document import SomeTime
 from xyn_reconciler.model.errors import ConflictError, InvalidError, NotFoundError
 from xyn_reconciler.model.principal import Principal
 from xyn_reconciler.model.run import RunStatus
-from xyn_reconciler.model.units import DURATION
 from xyn_reconciler.run.compile import mismatch
 from xyn_reconciler.service.context import Context
 from xyn_reconciler.service.policy import permission_to_execute
@@ -74,7 +74,7 @@ class ExecuteRequest(BaseModel):
 
     action: str = Field(min_length=1, max_length=200)
     with_: dict[str, Any] = Field(default_factory=dict, alias="with")
-    timeout: str | None = Field(default=None, pattern=f"^{DURATION.pattern}$")
+    timeout: SomeTime | None = None
     """The step's, as ``30s``."""
     wait_seconds: float = Field(default=30, ge=0, le=LONGEST_WAIT)
     """How long to wait for its end; the run goes on in any case."""
@@ -109,10 +109,16 @@ def get_action(context: Context, name: str) -> ActionDetailDto:
 
 
 def execute(
-    context: Context, actor: Principal, request: ExecuteRequest, *, correlation_id: str
+    context: Context,
+    actor: Principal,
+    request: ExecuteRequest,
+    *,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    correlation_id: str,
 ) -> ExecutedDto:
     """Run one action by itself, and wait a while for its end. Operators only.
 
+    ``settings`` are of packs, by id, instead of those in force.
     Raises ``NotFoundError``, :class:`NotInstalledError`, ``InvalidError`` where
     ``with`` does not fit, and what keeps somebody from starting a run.
     """
@@ -131,6 +137,7 @@ def execute(
             actor=actor.id,
             correlation_id=correlation_id,
             permission=permission,
+            settings=settings or {},
         )
         told = AuditEntry(
             kind="action.executed",

@@ -32,7 +32,7 @@ from xyn_reconciler.model.redaction import RefusingReader
 from xyn_reconciler.service.context import Context
 from xyn_reconciler.service.cursor import page
 from xyn_reconciler.store import artifact_claims, artifact_rows, desired, outbox, runs
-from xyn_reconciler.store.artifacts import DamagedError
+from xyn_reconciler.store.artifacts import DamagedError, TooLargeError
 from xyn_reconciler.store.database import Connection
 
 
@@ -78,6 +78,9 @@ def create_artifact(
     )
     with context.database.read() as connection:
         _check_owner(connection, artifact)
+    most = largest(context)
+    if request.byte_length is not None and request.byte_length > most:
+        raise TooLargeError(f"an artifact holds at most {most} bytes here", details={"limit": most})
     if data is not None:
         sha256, length = _put(context, data, byte_length=request.byte_length)
         artifact = replace(artifact, sha256=sha256, byte_length=length)
@@ -242,13 +245,18 @@ def _bring(
     """Keep here what only the origin has; raises where it gives other bytes."""
     sha256 = artifact.sha256 or ""
 
+    others = UnavailableError(f"the origin gave other bytes than those of {sha256}: try again")
+
     def check(found: str, _length: int) -> None:
         if found != sha256:
-            raise UnavailableError(f"the origin gave other bytes than those of {sha256}: try again")
+            raise others
 
     with origin_bytes(sha256) as stream:
-        # The origin's node allowed its length: a limit here is for what is made here.
-        context.artifacts.put(stream, limit=artifact.byte_length or 0, check=check)
+        try:
+            # The origin's node allowed its length: a limit here is for what is made here.
+            context.artifacts.put(stream, limit=artifact.byte_length or 0, check=check)
+        except TooLargeError:
+            raise others from None
     with context.database.begin() as connection:
         artifact_claims.note_here(connection, sha256)
 

@@ -53,7 +53,7 @@ class Context:
     """Where the node answers: ``http://127.0.0.1:8080``."""
     secrets: NodeSecrets
     secret: Callable[[str], str | None]
-    """Resolves a secret reference such as ``env/NAME``; ``None`` where there is none."""
+    """Resolves a secret reference such as ``env/NAME``; ``None`` where none can be had here."""
     ticket: Callable[[Principal], str]
     """Gives a one-time ticket that stands for a principal in a push over HTTP."""
     origin: str | None = None

@@ -104,13 +104,15 @@ def receive_delivery(
     """Take in what was posted to ``/hooks/<source_id>``, as its source maps it."""
     with context.database.read() as connection:
         found = desired.find_document(connection, "source", source_id)
-    if found is None:
-        raise NotFoundError(f"no source {source_id!r} is active; push sources/{source_id}.yaml")
+        if found is None:
+            raise NotFoundError(f"no source {source_id!r} is active; push sources/{source_id}.yaml")
+        pack = context.intake.settings_at(connection, found.path)
     source = found.document
     verify(
         source,
         headers,
         body,
+        pack=pack,
         resolve=context.secret,
         from_loopback=from_loopback,
         now=context.clock(),
@@ -118,6 +120,7 @@ def receive_delivery(
     events = map_delivery(
         source,
         Delivery(headers, body),
+        pack=pack,
         env_id=HERE,
         correlation_id=correlation_id,
         now=context.clock(),

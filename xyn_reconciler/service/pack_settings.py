@@ -13,7 +13,7 @@ from xyn_reconciler.desired.packs import with_defaults
 from xyn_reconciler.desired.settings_file import with_values
 from xyn_reconciler.desired.source import parse
 from xyn_reconciler.model.dto import DraftContent, DraftCreateRequest, DraftDto
-from xyn_reconciler.model.errors import ConflictError, DeniedError, NotFoundError
+from xyn_reconciler.model.errors import ConflictError, DeniedError, InvalidError, NotFoundError
 from xyn_reconciler.model.principal import Principal
 from xyn_reconciler.service.actions import ExecutedDto, ExecuteRequest, execute
 from xyn_reconciler.service.context import Context
@@ -108,11 +108,22 @@ def save_settings(
 
 
 def try_settings(
-    context: Context, actor: Principal, pack_id: str, *, correlation_id: str
+    context: Context, actor: Principal, pack_id: str, *, base: str, correlation_id: str
 ) -> ExecutedDto:
-    """Run the smoke test of a pack, with the settings that are in force."""
-    _refuse_others(actor)
-    smoke = get_pack(context, pack_id).smoke
+    """Run the smoke test of a pack with the settings of its open draft, else with those in force.
+
+    ``base`` is what the form was made of. Raises ``ConflictError`` where the draft is another one
+    by now, for its secrets would go where nobody has looked, and ``InvalidError`` for a draft
+    whose settings do not fit.
+    """
+    now = pack_settings(context, actor, pack_id)
+    smoke, settings = now.pack.smoke, None
+    if now.draft is not None:
+        if now.base != base:
+            raise ConflictError(f"draft/{now.draft.name} has changed meanwhile: look at it again")
+        for name, wrong in wrong_settings(now.schema, now.written).items():
+            raise InvalidError(f"draft/{now.draft.name}: {name}: {wrong}")
+        settings = {pack_id: with_defaults(now.schema, now.written)}
     if smoke is None:
         raise NotFoundError(f"the pack {pack_id} declares no smoke test")
     asked = {
@@ -121,7 +132,7 @@ def try_settings(
         "wait_seconds": SMOKE_SECONDS,
     }
     request = ExecuteRequest.model_validate(asked)
-    return execute(context, actor, request, correlation_id=correlation_id)
+    return execute(context, actor, request, settings=settings, correlation_id=correlation_id)
 
 
 def _refuse_others(actor: Principal) -> None:

@@ -7,8 +7,9 @@ from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict
 
+from xyn_reconciler.desired.blueprint_checks import find_secret_refs
 from xyn_reconciler.desired.layout import in_pack
-from xyn_reconciler.desired.packs import content_digest, pack_spec, with_defaults, works_here
+from xyn_reconciler.desired.packs import content_digest, pack_spec, settings_in_force, works_here
 from xyn_reconciler.desired.wording import did_you_mean
 from xyn_reconciler.model.capability import ActionSpec
 from xyn_reconciler.model.dto import Page, Timestamp
@@ -203,10 +204,10 @@ def _in_full(files: Files, context: Context) -> PackDetailDto:
     document = _definition(files).document
     written = next((each for each in files.values() if each.kind == "pack_settings"), None)
     schema = document.get("settings")
-    settings = with_defaults(schema or {}, {} if written is None else written.document)
+    settings = settings_in_force(files.values())
     plain = sorted(in_pack(each.path)[1] for each in files.values() if each.kind == "pack_file")
     requires = document.get("requires") or {}
-    named = {str(value) for key, value in settings.items() if key.endswith("_ref") and value}
+    named = {reference for _, reference in find_secret_refs(settings) if reference}
     secrets = sorted({*(requires.get("secrets") or ()), *named})
     variables = requires.get("variables") or []
     return PackDetailDto(

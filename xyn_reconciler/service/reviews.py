@@ -277,16 +277,23 @@ def _compared_with(context: Context, review: Review) -> str:
 
 def _files(request: DraftCreateRequest) -> dict[str, bytes | None]:
     content = request.content
-    files = {path: None if text is None else text.encode() for path, text in content.files.items()}
+    files = {path: None if text is None else _bytes(text) for path, text in content.files.items()}
     if content.definition is not None:
         folder = f"packs/{request.name}/pack" if request.kind == "pack" else None
         path = content.path or f"{folder or f'blueprints/{request.name}'}.yaml"
-        files[path] = _text(content.definition).encode()
+        files[path] = _bytes(_text(content.definition))
     elif content.path is not None:
         raise InvalidError("path is the place of a definition, and there is none")
     if not files:
         raise InvalidError("a draft brings files, or a definition")
     return files
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidError("a file is text in UTF-8, which half a surrogate pair is not") from error
 
 
 def _text(definition: str | dict[str, Any]) -> str:

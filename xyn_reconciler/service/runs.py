@@ -2,24 +2,27 @@
 
 import datetime as dt
 import uuid
-from dataclasses import asdict
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, replace
 from typing import Any, Final, Literal
 
 from xyn_reconciler.desired.load import load
+from xyn_reconciler.desired.state import DesiredState
 from xyn_reconciler.model.dto import FootprintDto, Page, RunCreateRequest, RunDto, StepDto
 from xyn_reconciler.model.errors import ConflictError, NotFoundError, ProblemsError
 from xyn_reconciler.model.ids import new_id
 from xyn_reconciler.model.principal import Principal
 from xyn_reconciler.model.run import ExecutionPlan
-from xyn_reconciler.run.compile import compile_plan
+from xyn_reconciler.review.side import Side
 from xyn_reconciler.run.rerun import kept
 from xyn_reconciler.service.context import Context
 from xyn_reconciler.service.cursor import page
 from xyn_reconciler.service.policy import permission_to_start
-from xyn_reconciler.store import audit, desired, dispatch, footprints, notice, outbox, runs
+from xyn_reconciler.store import audit, desired, dispatch, footprints, outbox, runs
 from xyn_reconciler.store.database import Connection
 from xyn_reconciler.store.git import MAIN, Repository
 from xyn_reconciler.store.runs import NewRun
+from xyn_reconciler.trigger.active import plan_node_of
 from xyn_reconciler.trigger.consequences import tell_of
 
 _SHORTEST: Final = 7
@@ -67,8 +70,12 @@ def list_runs(
     blueprint_id: str | None = None,
     event_id: uuid.UUID | None = None,
     parent_run_id: uuid.UUID | None = None,
+    wait_reasons: Collection[str] | None = None,
 ) -> Page[RunDto]:
-    """Runs, newest first; ``parent_run_id``: those that steps of this run have started."""
+    """Runs, newest first; ``parent_run_id``: those that steps of this run have started.
+
+    ``wait_reasons``: those alone that wait for one of these.
+    """
     with context.database.connect() as connection:
         return page(
             lambda most, before: runs.list_runs(
@@ -79,6 +86,7 @@ def list_runs(
                 blueprint_id=blueprint_id,
                 event_id=event_id,
                 parent_run_id=parent_run_id,
+                wait_reasons=wait_reasons,
             ),
             limit=limit,
             cursor=cursor,
@@ -107,7 +115,6 @@ def cancel_run(context: Context, actor: Principal, run_id: uuid.UUID) -> RunDto:
             raise ConflictError(f"run {run_id} has ended already: {run.status}")
         if not before.ended:
             dispatch.enqueue(connection, run_id, priority=run.priority)
-            notice.notify(connection, notice.RUN, str(run_id))
         return run
 
 
@@ -121,7 +128,7 @@ def rerun_run(
     fresh: bool = False,
     correlation_id: str,
 ) -> RunDto:
-    """Run it again: from the start or from a step, on its own revision or a chosen one.
+    """Run it again: from the start or from a step, on its own revision or one that main had.
 
     The new run names the old one in ``origin_run_id``. With ``from_step`` the
     steps that are not behind it keep their ends; gates before what is done
@@ -137,7 +144,8 @@ def rerun_run(
         permission = permission_to_start(context, connection, actor, origin.blueprint_id)
         plan, at = runs.plan_of(connection, run_id), origin.revision
         if revision is not None:
-            plan, at = _plan_at(context, plan, revision)
+            settings = desired.read_node(connection).settings
+            plan, at = _plan_at(context, plan, revision, settings)
         new = NewRun(
             run_id=new_id(),
             name=origin.name,
@@ -193,7 +201,6 @@ def resolve_step(
         # What a person has said must not be asked again, should the database be lost (promise P4).
         outbox.put(connection, "run", [run_id], now)
         dispatch.enqueue(connection, run_id, priority=run.priority)
-        notice.notify(connection, notice.RUN, str(run_id))
         return find_step(runs.list_steps(connection, run_id), run_id, step)
 
 
@@ -207,29 +214,39 @@ def _commit_of(repository: Repository, revision: str, path: str) -> str | None:
     return found
 
 
-def _plan_at(context: Context, plan: ExecutionPlan, revision: str) -> tuple[ExecutionPlan, str]:
-    """Compile the blueprint as it stands at a revision, for this node as its run had it."""
-    commit = _commit_of(context.repository, revision, plan.path)
+def _plan_at(
+    context: Context, plan: ExecutionPlan, revision: str, settings: Mapping[str, Any]
+) -> tuple[ExecutionPlan, str]:
+    """Compile the blueprint as it stood on main at a revision, for this node as it is now.
+
+    Its packs and prompts are those of the revision. What the node may reach is not: an old
+    commit must not open again what is closed by now, and what was opened since is meant.
+    """
+    repository = context.repository
+    commit = _commit_of(repository, revision, plan.path)
     if commit is None:
         raise NotFoundError(f"there is no revision {revision!r}")
-    blob = context.repository.files(commit).get(plan.path)
-    if blob is None:
-        raise NotFoundError(f"{plan.path} is not there at revision {commit[:12]}")
-    loaded = load(plan.path, blob, context.repository.read(blob))
-    if loaded.problems or loaded.document_id != plan.blueprint_id:
-        raise ProblemsError(list(loaded.problems))
-    document: dict[str, Any] = loaded.document
-    steps = [*document["plan"], *(document.get("on_failure") or ())]
-    prompts = {step["prompt_file"] for step in steps if step.get("prompt_file")}
-    files = {path: context.repository.read_path(commit, path) or b"" for path in prompts}
-    compiled = compile_plan(
-        document,
-        path=plan.path,
-        blob_id=blob,
-        files={path: data.decode() for path, data in files.items()},
-        node=plan.node,
-    )
-    return compiled, commit
+    if not _was_main(repository, commit):
+        raise ConflictError(f"{commit[:12]} was never what main says; a draft has to be promoted")
+    files = repository.files(commit)
+    state = DesiredState.of(load(path, blob, repository.read(blob)) for path, blob in files.items())
+    side = Side.of(state, plan.node.id)
+    if plan.blueprint_id not in side.blueprints:
+        broken = state.files.get(plan.path)
+        if broken is not None and broken.problems:
+            raise ProblemsError(list(broken.problems))
+        raise NotFoundError(f"{plan.blueprint_id} is not there at revision {commit[:12]}")
+    return replace(side, node=plan_node_of(settings) if settings else plan.node).plan(
+        plan.blueprint_id
+    ), commit
+
+
+def _was_main(repository: Repository, commit: str) -> bool:
+    """Whether main ever pointed there: what was merged into it has been a draft's."""
+    step = repository.resolve(MAIN)
+    while step is not None and step != commit:
+        step = next(iter(repository.commit(step).parents), None)
+    return step is not None
 
 
 def list_steps(context: Context, run_id: uuid.UUID) -> list[StepDto]:

@@ -13,7 +13,7 @@ from xyn_reconciler.store import desired
 from xyn_reconciler.trigger import pressure
 from xyn_reconciler.trigger.cron import next_slots
 from xyn_reconciler.trigger.schedule import live_schedules, schedules_of
-from xyn_reconciler.trigger.signature import unset_secrets
+from xyn_reconciler.trigger.signature import secret_refs
 
 TIMES: Final = 5
 """Next times that are shown."""
@@ -114,8 +114,10 @@ def list_sources(context: Context) -> list[SourceDto]:
     """Give the active webhook sources by id, each with the secrets that it still waits for."""
     with context.database.connect() as connection:
         found = desired.documents(connection, kinds=("source",))
+        view = context.intake.view(connection)
     return sorted(
-        (_source(context, each.document) for each in found), key=lambda each: each.source_id
+        (_source(context, each.document, view.settings_at(each.path)) for each in found),
+        key=lambda each: each.source_id,
     )
 
 
@@ -135,12 +137,13 @@ def backlog(context: Context) -> BacklogDto:
     )
 
 
-def _source(context: Context, document: Mapping[str, Any]) -> SourceDto:
-    verify, unset = document["verify"], unset_secrets(document, context.secret)
+def _source(context: Context, document: Mapping[str, Any], pack: Mapping[str, Any]) -> SourceDto:
+    refs = secret_refs(document, pack)
+    unset = [ref for ref in refs if not (context.secret(ref) or "").strip()]
     return SourceDto(
         source_id=document["id"],
         path=f"/hooks/{document['id']}",
-        scheme=verify["scheme"],
+        scheme=document["verify"]["scheme"],
         unset_secrets=unset,
-        accepts=len(unset) < len(verify.get("secret_refs") or ("none",)),
+        accepts=len(unset) < len(refs or ("none",)),
     )

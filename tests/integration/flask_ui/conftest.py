@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,16 +71,19 @@ class Web:
 
     def work(self, run_id: uuid.UUID | str) -> None:
         """Take a run as far as it goes, as a worker process does."""
-        Worker(
+        worker = Worker(
             database=self.context.database,
             actions=installed_actions(),
             artifacts=self.context.artifacts,
             emit=self.context.intake.emit,
+            unheard=self.context.intake.unheard,
             redactor=self.context.redactor,
             secret=self.context.secret,
             may_use_secret=use_secret(self.context),
             name="test",
-        ).advance(uuid.UUID(str(run_id)))
+        )
+        with closing(worker):
+            worker.advance(uuid.UUID(str(run_id)))
 
     def started_by(self, event_name: str, **data: object) -> str:
         """Emit an event and give the id of the run that it started."""

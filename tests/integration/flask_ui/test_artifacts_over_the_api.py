@@ -43,7 +43,9 @@ def url(client: FlaskClient) -> str:
         ("bytes=0-9", CONTENT[:10]),
         ("bytes=10200-", CONTENT[10200:]),
         ("bytes=-7", CONTENT[-7:]),
+        ("bytes=-99999", CONTENT),
         ("bytes=10239-99999", CONTENT[-1:]),
+        (f"bytes=10239-{9 * 10**40}", CONTENT[-1:]),
     ],
 )
 def test_a_part_is_given_with_where_it_stands(
@@ -57,7 +59,9 @@ def test_a_part_is_given_with_where_it_stands(
     assert answer.headers["ETag"] == f'"{SHA256}"'
 
 
-@pytest.mark.parametrize("asked", ["bytes=0-1,5-6", "bytes=x", "lines=0-1", "bytes=-", "bytes 0-1"])
+@pytest.mark.parametrize(
+    "asked", ["bytes=0-1,5-6", "bytes=x", "bytes=5-2", "lines=0-1", "bytes=-", "bytes 0-1"]
+)
 def test_many_parts_or_what_is_no_range_gets_the_whole(
     client: FlaskClient, url: str, asked: str
 ) -> None:
@@ -74,17 +78,19 @@ def test_a_part_beyond_the_end_says_how_long_it_is(client: FlaskClient, url: str
     assert answer.headers["Content-Range"] == "bytes */10240"
 
 
-@pytest.mark.parametrize(("tag", "status"), [(SHA256, 206), ("0" * 64, 200)])
+@pytest.mark.parametrize(
+    ("tag", "status"), [(f'"{SHA256}"', 206), (f'"{"0" * 64}"', 200), (f'W/"{SHA256}"', 200)]
+)
 def test_a_download_is_resumed_only_of_the_same_bytes(
     client: FlaskClient, url: str, tag: str, status: int
 ) -> None:
-    headers = {"Range": "bytes=1-", "If-Range": f'"{tag}"'}
+    headers = {"Range": "bytes=1-", "If-Range": tag}
 
     assert client.get(url, headers=headers, buffered=True).status_code == status
 
 
 def test_head_says_all_but_the_bytes(client: FlaskClient, url: str) -> None:
-    answer = client.head(url, buffered=True)
+    answer = client.head(url, headers={"Range": "bytes=0-1"}, buffered=True)
 
     assert (answer.status_code, answer.data) == (200, b"")
     assert answer.headers["Content-Length"] == "10240"
@@ -96,6 +102,26 @@ def test_who_has_the_bytes_already_is_told_so(client: FlaskClient, url: str) -> 
     answer = client.get(url, headers={"If-None-Match": f'"{SHA256}"'}, buffered=True)
 
     assert (answer.status_code, answer.data) == (304, b"")
+
+
+@pytest.mark.parametrize(
+    ("name", "status"), [("If-None-Match", 304), ("If-Match", 206), ("If-Match", 416)]
+)
+def test_a_condition_comes_before_the_part(
+    client: FlaskClient, url: str, name: str, status: int
+) -> None:
+    """RFC 9110, section 13.2.2."""
+    wanted = "bytes=0-1" if status == 206 else "bytes=10240-"
+    headers = {"Range": wanted, name: f'"{SHA256}"'}
+
+    assert client.get(url, headers=headers, buffered=True).status_code == status
+
+
+def test_who_wants_other_bytes_gets_none(client: FlaskClient, url: str) -> None:
+    answer = client.get(url, headers={"If-Match": f'"{"0" * 64}"'}, buffered=True)
+
+    assert answer.status_code == 412
+    assert CONTENT not in answer.data
 
 
 EVIL = [
@@ -342,7 +368,7 @@ def test_bytes_that_the_origin_has_are_brought_kept_and_counted(web: Web) -> Non
         (UnavailableError("the origin does not answer"), 503, "does not answer"),
         (NotFoundError("neither here nor at the origin"), 404, "neither here"),
         (CONTENT[:-1] + b"x", 503, "other bytes"),
-        (CONTENT + b"x", 413, "at most"),
+        (CONTENT + b"x", 503, "other bytes"),
     ],
 )
 def test_an_origin_that_cannot_help_is_named(
@@ -356,3 +382,22 @@ def test_an_origin_that_cannot_help_is_named(
     assert answer.status_code == status
     assert words in answer.get_json()["error"]["message"]
     assert not web.context.artifacts.exists(SHA256)
+
+
+def test_more_bytes_than_one_may_have_are_not_even_announced(client: FlaskClient) -> None:
+    for length in (250_000_001, 10**30):
+        answer = client.post(ARTIFACTS, json={"name": "a.bin", "byte_length": length})
+
+        assert answer.status_code == 413
+        assert answer.get_json()["error"]["code"] == "too_large"
+
+
+def test_who_puts_the_bytes_again_mends_what_was_damaged(web: Web) -> None:
+    client = web.client()
+    put(client)
+    web.context.artifacts.path(SHA256).write_bytes(CONTENT[:-1] + b"x")
+
+    again = put(client)
+
+    answer = client.get(f"{ARTIFACTS}/{again['artifact_id']}/download", buffered=True)
+    assert answer.data == CONTENT

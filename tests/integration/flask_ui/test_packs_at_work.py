@@ -4,11 +4,17 @@ import json
 from collections.abc import Mapping
 
 import pytest
+from flask.testing import FlaskClient
 
 from tests.integration.flask_ui.conftest import NODE, Web
+from xyn_reconciler.model.principal import OPERATOR
 from xyn_reconciler.model.run import ExecutionPlan
+from xyn_reconciler.model.secret import file_of
+from xyn_reconciler.node.home import Home
 from xyn_reconciler.pack_kit.skeleton import skeleton
+from xyn_reconciler.service.actions import ExecuteRequest, execute
 from xyn_reconciler.service.context import utc_now
+from xyn_reconciler.store.age_files import new_key, recipient_of, seal
 from xyn_reconciler.store.git import MAIN
 
 ASK = b"""\
@@ -91,7 +97,10 @@ def test_a_plan_holds_what_its_steps_use_and_one_without_packs_says_nothing_of_t
     pack = plans["ask"].packs["mail"]
     assert list(pack.actions) == ["mail.title"]
     assert sorted(pack.files) == ["actions/title.py", "actions/xyn_kit.py"]
-    assert pack.settings == {"url": "http://127.0.0.1:1", "secret_ref": "env/MAIL_TOKEN"}
+    assert pack.settings == {
+        "url": "http://127.0.0.1:1",
+        "secret_ref": "sys/local/integrations/mail",
+    }
     assert plans["l"].known_hosts == hosts.decode()
     assert not {"packs", "known_hosts"} & plans["q"].to_json().keys()
 
@@ -124,7 +133,7 @@ def test_a_pack_is_listed_and_shown_with_all_that_it_brings(mail: Web) -> None:
     ]
     assert shown["blueprints"] == ["bp.mail.alert"]
     assert shown["sources"] == ["mail"]
-    assert shown["secrets"] == ["env/MAIL_TOKEN"]
+    assert shown["secrets"] == ["sys/local/integrations/mail"]
     assert shown["settings"]["url"] == "http://127.0.0.1:8000"
     assert missing.status_code == 404
     assert "did you mean" in missing.get_json()["error"]["message"]
@@ -135,7 +144,7 @@ def test_a_pack_has_a_page_and_goes_from_it_with_its_files(mail: Web) -> None:
     assert 'data-testid="pack-row"' in client.get("/ui/packs").text
     page = client.get("/ui/packs/mail").text
     assert page.count('data-testid="pack-action"') == 2
-    assert "env/MAIL_TOKEN" in page
+    assert "sys/local/integrations/mail" in page
 
     committed(mail, dict.fromkeys(PACK) | {"blueprints/ask.yaml": None})
 
@@ -153,6 +162,71 @@ def test_a_pack_for_another_version_is_shown_and_its_actions_run_nowhere(mail: W
     assert [each["message"] for each in blueprint["conditions"]] == [
         "action mail.title is not installed on this node"
     ]
+
+
+def test_a_hook_of_a_pack_is_verified_with_the_secret_that_its_settings_name(mail: Web) -> None:
+    client = mail.client()
+    own, other = (secret_of(mail, name) for name in ("mail", "post"))
+
+    def delivered(token: str) -> int:
+        headers = {"Authorization": f"Bearer {token}"}
+        return client.post("/hooks/mail", json={"host": "web-1"}, headers=headers).status_code
+
+    unset = sources(client)
+    committed(mail, {own: sealed(mail, own, "first-token"), other: sealed(mail, other, "second")})
+    before = delivered("first-token"), delivered("second")
+    committed(mail, {"packs/mail/settings.yaml": b"secret_ref: sys/local/integrations/post\n"})
+    after = delivered("first-token"), delivered("second")
+
+    assert unset == {"mail": (False, ["sys/local/integrations/mail"])}
+    assert (before, after) == ((202, 401), (401, 202))
+    assert sources(client) == {"mail": (True, [])}
+
+
+def test_a_secret_that_this_node_cannot_open_shuts_the_hook_and_no_page(mail: Web) -> None:
+    client = mail.client()
+    shut = secret_of(mail, "mail")
+    committed(mail, {shut: sealed(mail, shut, "first-token", recipient=new_key()[1])})
+
+    answer = client.post("/hooks/mail", json={}, headers={"Authorization": "Bearer first-token"})
+
+    assert answer.status_code == 401
+    assert sources(client) == {"mail": (False, ["sys/local/integrations/mail"])}
+    assert client.get("/ui/health").status_code == 200
+    assert client.get("/api/v1/packs/mail").get_json()["missing"] == ["sys/local/integrations/mail"]
+
+
+def sources(client: FlaskClient) -> dict[str, tuple[bool, list[str]]]:
+    found = client.get("/api/v1/sources").get_json()["items"]
+    return {each["source_id"]: (each["accepts"], each["unset_secrets"]) for each in found}
+
+
+def secret_of(web: Web, name: str) -> str:
+    """The file of a secret, and the key of this node for it."""
+    key = Home(web.context.home).age_key
+    if not key.exists():
+        key.write_text(new_key()[0])
+    return file_of(f"sys/local/integrations/{name}")
+
+
+def sealed(web: Web, file: str, value: str, *, recipient: str | None = None) -> bytes:
+    own = recipient_of(Home(web.context.home).age_key.read_text())
+    path = file.removeprefix("secrets/").removesuffix(".age")
+    return seal(path, value, [recipient or own], utc_now()).encode()
+
+
+def test_an_action_is_tried_with_other_settings_and_they_stay_in_its_plan(mail: Web) -> None:
+    asked = ExecuteRequest.model_validate(
+        {"action": "mail.ticket.open", "with": {"title": "x"}, "wait_seconds": 0}
+    )
+    settings = {"mail": {"url": "http://127.0.0.1:9", "secret_ref": "env/X"}}
+
+    done = execute(mail.context, OPERATOR, asked, settings=settings, correlation_id="c-1")
+    other = execute(mail.context, OPERATOR, asked, correlation_id="c-2")
+
+    assert plan_of(mail, str(done.run_id)).packs["mail"].settings == settings["mail"]
+    there = plan_of(mail, str(other.run_id)).packs["mail"].settings
+    assert there["url"] == "http://127.0.0.1:8000"
 
 
 BAD = "<img src=x onerror=alert(1)>\"'"

@@ -50,7 +50,49 @@ def test_the_head_says_what_waits_for_a_person(web: Web, waiting_run: str) -> No
     text = _page(web.client(), "/ui/events")
 
     assert f'href="/ui/runs/{waiting_run}" data-testid="waiting-gate"' in text
+    assert "who: Ada" in text
     assert "in sync at" in text
+
+
+def test_the_head_names_a_run_that_was_interrupted_and_none_that_goes_on_by_itself(
+    web: Web, waiting_run: str
+) -> None:
+    for reason, named in (("interrupted", True), ("poison", True), ("retry", False)):
+        with web.context.database.begin() as connection:
+            connection.exec_driver_sql("UPDATE runs SET wait_reason = %s", (reason,))
+
+        text = _page(web.client(), "/ui/events")
+
+        assert (f'href="/ui/runs/{waiting_run}"' in text) is named, reason
+        assert ("is-interrupted" in text) is named, reason
+
+
+def test_a_row_of_a_run_says_with_what_it_runs_and_its_blueprint_where_that_differs(
+    web: Web, waiting_run: str
+) -> None:
+    client = web.client()
+    everything = _page(client, "/ui/runs")
+    alone = _page(client, "/ui/blueprints/bp.demo.greet")
+
+    assert "who: Ada" in everything
+    assert "who: Ada" in alone
+    assert '<th class="side">Blueprint</th>' in everything
+    assert '<th class="side">Blueprint</th>' not in alone
+
+
+def test_a_text_is_read_on_its_page_and_no_other_bytes_are(client: FlaskClient) -> None:
+    def shown(content: bytes, content_type: str) -> str:
+        asked = {"name": "a", "content_type": content_type}
+        made = client.post("/api/v1/artifacts", json=asked).get_json()
+        assert client.put(made["upload_url"], data=content).status_code == 200
+        return _page(client, f"/ui/artifacts/{made['artifact_id']}")
+
+    text = shown(b"it was <b>full</b>", "text/plain")
+    assert "it was &lt;b&gt;full&lt;/b&gt;" in text
+    assert "Cut here" not in text
+    assert "Cut here" in shown(b"x" * 40_000, "text/plain")
+    assert "artifact-text" not in shown(b"it was full", "application/octet-stream")
+    assert "artifact-text" not in shown(b"x" * 1_100_000, "text/plain")
 
 
 @pytest.mark.parametrize(

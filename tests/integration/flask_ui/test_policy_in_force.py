@@ -407,3 +407,14 @@ def test_a_gates_page_says_what_it_waits_for_and_why_a_button_is_disabled(empty:
     assert "asks role:Operator, and grace is none of them" in grace
     assert re.search(r'data-testid="gate-reject" disabled', grace)
     assert "asks people, and bot is no person but of kind agent" in bot
+
+
+def test_a_gates_page_asks_whoever_is_not_signed_in_to_sign_in(empty: Web) -> None:
+    guarded = guard(empty)
+    run_id = waiting(guarded)
+
+    text = guarded.client().get(f"/ui/runs/{run_id}").get_data(as_text=True)
+
+    (why,) = re.findall(r'data-testid="gate-why-not">(.*?)</p>', text)
+    assert f'href="/ui/login?next=/ui/runs/{run_id}"' in why
+    assert "to decide" in why

@@ -393,3 +393,48 @@ def test_a_name_that_cannot_be_a_branch_comes_back_with_what_was_typed(
 
 def test_an_unknown_draft_is_no_page(client: FlaskClient) -> None:
     assert has(text_of(client, "/ui/reviews/nobody", 404), "error")
+
+
+SHOP = b"""\
+id: shop
+version: 0.1.0
+settings: {type: object, properties: {port: {type: integer, maximum: 90}}}
+actions:
+  shop.look:
+    summary: Look whether it is there.
+    input_schema: {type: object}
+    output_schema: {type: object}
+    request: {url: "http://127.0.0.1:{{ settings.port }}/"}
+smoke: {action: shop.look}
+"""
+
+
+def test_settings_are_tried_as_they_were_shown_or_not_at_all(drafts: Drafts) -> None:
+    context, client = drafts.web.context, drafts.web.client()
+    file = "packs/shop/settings.yaml"
+    context.repository.commit_files(
+        MAIN,
+        expected=context.repository.resolve(MAIN),
+        changes={"packs/shop/pack.yaml": SHOP, file: b"port: 80\n"},
+        message="A shop\n",
+        author="Ada <ada@example.net>",
+        now=utc_now(),
+    )
+    assert context.reconciler.reconcile() is not None
+
+    def tried(base: str) -> str:
+        answer = client.post("/ui/packs/shop/smoke", data={"base": base})
+        return f"{answer.status_code} {form_error(answer.text)}"
+
+    shown = drafts.push("settings-shop", {file: b"port: 81\n"})
+    newer = drafts.push("settings-shop", {file: b"port: 91\n"})
+
+    assert tried(shown) == "409 draft/settings-shop has changed meanwhile: look at it again"
+    assert tried(newer).startswith("422 draft/settings-shop: port: ")
+    assert client.get("/api/v1/runs").get_json()["items"] == []
+
+
+def form_error(page: str) -> str:
+    found = re.search(r'data-testid="form-error">(.*?)</p>', page)
+    assert found is not None
+    return unescape(found[1])

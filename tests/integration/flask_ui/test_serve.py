@@ -64,7 +64,7 @@ def server(tmp_path: Path) -> Iterator[tuple["subprocess.Popen[str]", int, int]]
     os.close(read)
     assert process.stdout is not None
     assert process.stdout.readline() == "bound\n"
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while not _answers(port):
         assert time.monotonic() < until
         time.sleep(0.02)

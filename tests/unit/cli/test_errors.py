@@ -29,7 +29,7 @@ def test_a_node_that_does_not_answer_is_one_line(capsys: pytest.CaptureFixture[s
     [
         ("{", "is not JSON"),
         ("[1]", "must be a JSON object"),
-        ('{"x": NaN}', "NaN is not a JSON value"),
+        ('{"x": NaN}', "NaN is not a number"),
         ("@nowhere", "nowhere cannot be read: No such file"),
         ("[" * 100_000, "is not JSON"),
     ],

@@ -6,7 +6,7 @@ from xyn_reconciler.cli.output import answer, json_text, paint, print_list, prin
 
 ROWS = [
     {"run_id": "a", "status": "failed", "name": "x\x1b[2Jy"},
-    {"run_id": "b", "status": "completed", "name": "z" * 99},
+    {"run_id": "b", "status": "completed", "name": "z" * 999},
 ]
 COLUMNS = {
     "run": lambda row: row["run_id"],
@@ -20,6 +20,7 @@ def test_a_table_has_its_titles_above_and_cuts_what_is_long() -> None:
 
     assert lines[0].split() == ["RUN", "STATUS", "NAME"]
     assert lines[2].endswith("z…")
+    assert len(lines[2]) < 240
     assert (
         len(
             {
@@ -29,6 +30,23 @@ def test_a_table_has_its_titles_above_and_cuts_what_is_long() -> None:
         )
         == 1
     )
+
+
+def test_a_column_that_others_follow_is_cut_sooner() -> None:
+    rows = [{"a": "x" * 70, "b": "y" * 70}]
+
+    (line,) = table(rows, {"a": lambda row: row["a"], "b": lambda row: row["b"]}).splitlines()[1:]
+
+    assert line == "x" * 59 + "…  " + "y" * 70
+
+
+def test_a_moment_in_a_table_has_whole_seconds() -> None:
+    rows = [{"at": "2026-11-22T21:49:10.404141Z"}, {"at": "at 2026-11-22T21:49:10.404141Z"}]
+
+    assert table(rows, {"at": lambda row: row["at"]}).splitlines()[1:] == [
+        "2026-11-22T21:49:10Z",
+        "at 2026-11-22T21:49:10.404141Z",
+    ]
 
 
 def test_what_strangers_sent_does_not_command_the_terminal() -> None:

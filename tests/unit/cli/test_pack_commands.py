@@ -45,9 +45,10 @@ def test_what_is_there_is_not_overwritten_and_names_of_xyns_own_are_not_taken(
     main(["pack", "new", "mail"])
     capsys.readouterr()
 
-    codes = [main(["pack", "new", name]) for name in ("mail", "http", "Mail", "../mail")]
+    taken = ("http", "pack", "xyn", "api", "Mail", "../mail")
+    codes = [main(["pack", "new", name]) for name in ("mail", *taken)]
 
-    assert codes == [4, 2, 2, 2]
+    assert codes == [4, *[2 for _ in taken]]
     assert capsys.readouterr().err.splitlines()[0] == (
         "xynctl: there is packs/mail/ already: choose another name"
     )
@@ -84,12 +85,17 @@ def test_verify_shows_problems_where_they_stand(clone: Path, capsys: Said) -> No
     assert main(["pack", "verify", "male"]) == 3
 
 
+NAMED = "secrets: [env/MAIL_TOKEN]"
+
+
 def test_preflight_names_what_packs_ask_for(
     clone: Path, capsys: Said, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("XYN_HOME", "POSTGRES_PASSWORD", "MAIL_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     main(["pack", "new", "mail"])
+    pack = clone / "packs/mail/pack.yaml"
+    pack.write_text(pack.read_text().replace("secrets: [sys/local/integrations/mail]", NAMED))
     (clone / "packs/mail/settings.yaml").write_text("{}\n")
     capsys.readouterr()
 

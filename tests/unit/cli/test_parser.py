@@ -78,6 +78,23 @@ def test_what_does_not_parse_is_usage(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["rnu"], 'no command "rnu" (did you mean "run"?)'),
+        (["run", "lst"], 'no command "lst" (did you mean "list"?)'),
+        (["gate", "zzz"], 'no command "zzz"; there is list, show, approve, reject'),
+    ],
+)
+def test_an_unknown_command_is_answered_with_the_one_that_may_be_meant(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(words)
+
+    assert capsys.readouterr().err.splitlines()[-1].endswith(said)
+
+
+@pytest.mark.parametrize(
     ("shell", "words"),
     [
         ("bash", {"approve", "preflight", "--dry-run"}),

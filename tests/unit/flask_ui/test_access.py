@@ -1,10 +1,20 @@
 import base64
+import threading
 
 import pytest
 from werkzeug.datastructures import Headers
 
+from flask_ui import security
 from flask_ui.access import Access, ExposedError, same_origin, settle
-from flask_ui.security import EVENT_MAX, FORM_MAX, CappedBody, TooLargeError, body_limit
+from flask_ui.security import (
+    EVENT_MAX,
+    FORM_MAX,
+    CutOffError,
+    GuardedBody,
+    TooLargeError,
+    body_limit,
+)
+from xyn_reconciler.model.errors import UnavailableError
 
 URL = "http://127.0.0.1:8080"
 TOKEN = "t" * 16
@@ -133,13 +143,38 @@ class _Dripping:
 
 @pytest.mark.parametrize("length", [0, 9, 10])
 def test_a_body_up_to_its_cap_is_read_whole(length: int) -> None:
-    assert CappedBody(_Dripping(b"x" * length), 10).read() == b"x" * length  # type: ignore[arg-type]  # reads are all it needs
+    assert GuardedBody(_Dripping(b"x" * length), 10).read() == b"x" * length  # type: ignore[arg-type]  # reads are all it needs
 
 
 def test_a_body_over_its_cap_is_refused_and_never_cut() -> None:
     with pytest.raises(TooLargeError):
-        CappedBody(_Dripping(b"x" * 11), 10).read()  # type: ignore[arg-type]  # as above
+        GuardedBody(_Dripping(b"x" * 11), 10).read()  # type: ignore[arg-type]  # as above
 
-    body = CappedBody(_Dripping(b"x" * 11), 10)  # type: ignore[arg-type]  # as above
+    body = GuardedBody(_Dripping(b"x" * 11), 10)  # type: ignore[arg-type]  # as above
     with pytest.raises(TooLargeError):
         _ = [body.read(4) for _ in range(4)]
+
+
+@pytest.mark.parametrize("size", [-1, 4])
+def test_a_body_that_was_cut_off_is_not_taken_for_whole(size: int) -> None:
+    body = GuardedBody(_Dripping(b"x" * 9), 10, 10)  # type: ignore[arg-type]  # as above
+    with pytest.raises(CutOffError):
+        _ = [body.read(size) for _ in range(5)]
+
+    assert GuardedBody(_Dripping(b"x" * 9), 10, 9).read() == b"x" * 9  # type: ignore[arg-type]  # as above
+
+
+def test_who_finds_too_many_slow_bodies_before_is_sent_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(security, "PLACE_SECONDS", 0)
+    monkeypatch.setattr(security, "_ON_THEIR_WAY", threading.BoundedSemaphore(1))
+    other = GuardedBody(_Dripping(b"x"), 10)  # type: ignore[arg-type]  # as above
+
+    class Slow:
+        def read(self, _: int) -> bytes:
+            return other.read()
+
+    with pytest.raises(UnavailableError):
+        GuardedBody(Slow(), 10).read()  # type: ignore[arg-type]  # as above
+    assert other.read() == b"x"

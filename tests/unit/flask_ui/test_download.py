@@ -1,3 +1,5 @@
+from urllib.parse import unquote
+
 import pytest
 
 from flask_ui.download import disposition, safe_type
@@ -29,3 +31,9 @@ def test_a_name_cannot_break_out_of_its_header() -> None:
 
 def test_a_name_of_dots_alone_becomes_a_plain_one() -> None:
     assert 'filename="file"' in disposition("../..")
+
+
+def test_a_long_name_is_cut_between_characters_and_not_within_one() -> None:
+    full = disposition("€" * 300).partition("filename*=UTF-8''")[2]
+
+    assert set(unquote(full, errors="strict")) == {"€"}

@@ -1,7 +1,6 @@
 """``xynctl action``."""
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -10,6 +9,7 @@ from xyn_reconciler.cli.client import Client, connect, segment
 from xyn_reconciler.cli.commands.runs import follow
 from xyn_reconciler.cli.output import answer, json_text, print_list, print_one, remark, table
 from xyn_reconciler.cli.values import json_object
+from xyn_reconciler.model import strict_json
 from xyn_reconciler.model.errors import UnavailableError
 
 _COLUMNS = {
@@ -68,7 +68,7 @@ def run_one(options: argparse.Namespace) -> int:
     client = connect(options)
     body: dict[str, Any] = {
         "action": options.action,
-        "with": json.loads(json_object(options.given, "--with")),
+        "with": strict_json.loads(json_object(options.given, "--with")),
         "wait_seconds": 0,
     }
     if options.timeout:
@@ -108,11 +108,12 @@ _OUTPUT = {
 
 def _fields(schema: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     needed = schema.get("required", ())
+    either = {name for each in schema.get("oneOf", ()) for name in each.get("required", ())}
     for name, rules in (schema.get("properties") or {}).items():
         yield {
             "name": name,
             "type": _type(rules),
-            "needed": name in needed,
+            "needed": "one of" if name in either else name in needed,
             "meaning": rules.get("description", ""),
         }
 

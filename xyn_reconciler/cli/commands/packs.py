@@ -13,12 +13,13 @@ from xyn_reconciler.cli.commands.files import read_files, root_of
 from xyn_reconciler.cli.output import answer, print_list, print_one, remark
 from xyn_reconciler.desired.layout import in_pack
 from xyn_reconciler.desired.load import load
-from xyn_reconciler.desired.pack_checks import definition_of
+from xyn_reconciler.desired.pack_checks import definition_of, taken_names
 from xyn_reconciler.desired.packs import content_digest
 from xyn_reconciler.desired.state import DesiredState
 from xyn_reconciler.desired.validate import check
 from xyn_reconciler.model.errors import ConflictError, InvalidError, NotFoundError, Problem
 from xyn_reconciler.model.pack import PACK_ID
+from xyn_reconciler.model.source import RESERVED_SOURCES
 from xyn_reconciler.pack_kit.skeleton import skeleton
 
 _COLUMNS = {
@@ -131,9 +132,8 @@ def new(options: argparse.Namespace) -> None:
         raise InvalidError(
             "a pack's name begins with a small letter and has only a-z, 0-9, _ and -"
         )
-    families = {action.partition(".")[0] for action in installed_actions()}
-    if name in families:
-        raise InvalidError(f"actions that begin with {name}. are Xyn's own: choose another name")
+    if name in taken_names(catalogue(installed_actions())) | RESERVED_SOURCES:
+        raise InvalidError(f"names that begin with {name} are Xyn's own: choose another one")
     root = root_of(Path.cwd())
     if not (root / "node.yaml").is_file():
         raise NotFoundError(
