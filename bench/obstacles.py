@@ -10,7 +10,7 @@ from typing import Final
 OBSTACLES: Final[Mapping[str, str]] = {
     "event to first step, p50": (
         "a POST costs over 2 ms of the interpreter (HTTP, checks, redaction, rules, compiling,"
-        " JSON, psycopg) and three round trips before its answer; a run is then taken up with four"
+        " JSON, psycopg) and a round trip before its answer; a run is then taken up with four"
         " more (begin, claim, save, commit) and two thread hand-overs before its first step;"
         " the floor needs one statement and one claim."
     ),

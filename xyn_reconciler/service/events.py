@@ -15,7 +15,6 @@ from xyn_reconciler.record.forget import forget
 from xyn_reconciler.service.context import Context
 from xyn_reconciler.service.cursor import page
 from xyn_reconciler.service.policy import authorize
-from xyn_reconciler.store import desired
 from xyn_reconciler.store import events as event_store
 from xyn_reconciler.store.database import Connection
 from xyn_reconciler.store.events import StoredEvent
@@ -102,12 +101,11 @@ def receive_delivery(
     correlation_id: str,
 ) -> Delivered:
     """Take in what was posted to ``/hooks/<source_id>``, as its source maps it."""
-    with context.database.read() as connection:
-        found = desired.find_document(connection, "source", source_id)
-        if found is None:
-            raise NotFoundError(f"no source {source_id!r} is active; push sources/{source_id}.yaml")
-        pack = context.intake.settings_at(connection, found.path)
-    source = found.document
+    view = context.intake.now(context.database)
+    found = view.sources.get(source_id)
+    if found is None:
+        raise NotFoundError(f"no source {source_id!r} is active; push sources/{source_id}.yaml")
+    source, pack = found.document, view.settings_at(found.path)
     verify(
         source,
         headers,

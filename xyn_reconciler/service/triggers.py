@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict
 
 from xyn_reconciler.model.dto import Timestamp
 from xyn_reconciler.service.context import Context
-from xyn_reconciler.store import desired
 from xyn_reconciler.trigger import pressure
 from xyn_reconciler.trigger.cron import next_slots
 from xyn_reconciler.trigger.schedule import live_schedules, schedules_of
@@ -113,12 +112,11 @@ def list_schedules(context: Context) -> list[ScheduleDto]:
 def list_sources(context: Context) -> list[SourceDto]:
     """Give the active webhook sources by id, each with the secrets that it still waits for."""
     with context.database.connect() as connection:
-        found = desired.documents(connection, kinds=("source",))
         view = context.intake.view(connection)
-    return sorted(
-        (_source(context, each.document, view.settings_at(each.path)) for each in found),
-        key=lambda each: each.source_id,
-    )
+    return [
+        _source(context, each.document, view.settings_at(each.path))
+        for _, each in sorted(view.sources.items())
+    ]
 
 
 def backlog(context: Context) -> BacklogDto:

@@ -56,16 +56,26 @@ def enqueue_many(connection: Connection, runs: Sequence[tuple[uuid.UUID, int]]) 
 
 def waking(runs: Sequence[tuple[uuid.UUID, int]]) -> Asked:
     """Give the statement of :func:`enqueue_many`, to be sent along with others."""
-    names, priorities = [str(run_id) for run_id, _ in runs], [priority for _, priority in runs]
-    return _ENQUEUE_MANY, (QUEUE, TASK, names, priorities)
+    return WAKING.encode(), given(runs)
 
 
-_ENQUEUE_MANY = (
-    b"SELECT procrastinate_defer_jobs_v1(array_agg(ROW(%s, %s, priority, NULL, NULL,"
-    b" jsonb_build_object('run_id', run), NULL)::procrastinate_job_to_defer_v1 ORDER BY n))"
-    b" FROM unnest(CAST(%s AS text[]), CAST(%s AS integer[])) WITH ORDINALITY"
-    b" AS given (run, priority, n)"
+def given(runs: Sequence[tuple[uuid.UUID, int]]) -> dict[str, object]:
+    """Give the parameters of :data:`WAKING`."""
+    return {
+        "queue": QUEUE,
+        "task": TASK,
+        "awake": [str(run_id) for run_id, _ in runs],
+        "priorities": [priority for _, priority in runs],
+    }
+
+
+WAKING = (
+    "SELECT procrastinate_defer_jobs_v1(array_agg(ROW(%(queue)s, %(task)s, priority, NULL, NULL,"
+    " jsonb_build_object('run_id', run), NULL)::procrastinate_job_to_defer_v1 ORDER BY n))"
+    " FROM unnest(CAST(%(awake)s AS text[]), CAST(%(priorities)s AS integer[])) WITH ORDINALITY"
+    " AS given (run, priority, n)"
 )
+"""Wakes workers for runs; whoever writes a condition behind it says what none at all is."""
 
 
 TAKE = """

@@ -17,14 +17,16 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, func, select, tuple_
-from sqlalchemy.exc import IntegrityError
 
 from xyn_reconciler.model.event import Event
+from xyn_reconciler.store import dispatch
+from xyn_reconciler.store import runs as run_store
 from xyn_reconciler.store.database import Connection
 from xyn_reconciler.store.json_rows import Row
 from xyn_reconciler.store.json_text import dumps, storable
 from xyn_reconciler.store.notice import OUTBOX
 from xyn_reconciler.store.pipeline import Asked, send
+from xyn_reconciler.store.runs import NewRun
 from xyn_reconciler.store.tables import EventRow, RunRow
 
 _INTO = (
@@ -55,18 +57,36 @@ _OUTBOX = (
 )
 _TELL = "(SELECT pg_notify(CAST(%(outbox)s AS text), '') WHERE EXISTS (SELECT FROM waiting))"
 
-_ARRIVE = (
-    f"WITH stored AS ({_INTO}{_rows('events')}"  # noqa: S608 - as above
-    " WHERE node.database_id = %(database)s AND node.applied_sequence = %(sequence)s"
-    f"{_ONCE} RETURNING event_id),"
-    # Rows that a statement inserts are not seen by the rest of it: RETURNING hands them on.
-    f" told AS ({_INTO}{_rows('told')}"
-    " WHERE given.cause IN (SELECT event_id FROM stored) RETURNING event_id),"
-    f" waiting AS ({_OUTBOX} (SELECT 'event' AS kind, event_id AS subject FROM stored UNION ALL"
-    " SELECT 'event', event_id FROM told) AS new RETURNING id)"
-    " SELECT database_id, applied_sequence, ARRAY(SELECT event_id FROM stored)"
-    f", {_TELL} FROM node"
-).encode()
+
+def _arriving(parts: str = "", recorded: str = "", ends: str = "") -> bytes:
+    return (
+        f"WITH stored AS ({_INTO}{_rows('events')}"  # noqa: S608 - as above
+        " WHERE node.database_id = %(database)s AND node.applied_sequence = %(sequence)s"
+        f"{_ONCE} RETURNING event_id),"
+        # Rows that a statement inserts are not seen by the rest of it: RETURNING hands them on.
+        f" told AS ({_INTO}{_rows('told')}"
+        " WHERE given.cause IN (SELECT event_id FROM stored) RETURNING event_id, run_id),"
+        f"{parts} waiting AS ({_OUTBOX} (SELECT 'event' AS kind, event_id AS subject FROM stored"
+        # What is told of a run stands in the run's own record.
+        f" UNION ALL SELECT 'event', event_id FROM told WHERE run_id IS NULL{recorded})"
+        " AS asked RETURNING id)"
+        " SELECT database_id, applied_sequence, ARRAY(SELECT event_id FROM stored)"
+        f", {_TELL}{ends} FROM node"
+    ).encode()
+
+
+_STORED = " WHERE EXISTS (SELECT FROM stored)"
+_OF_STORED = (
+    " WHERE n.event_id IN (SELECT event_id FROM stored UNION ALL SELECT event_id FROM told)"
+)
+_NEW = " WHERE CAST(run AS uuid) IN (SELECT run_id FROM new) HAVING count(*) > 0"
+
+_ARRIVE = _arriving()
+_START = _arriving(
+    f" {run_store.inserting(_STORED, _OF_STORED)},",
+    " UNION ALL SELECT 'run', run_id FROM new WHERE status = 'failed'",
+    f", ({dispatch.WAKING}{_NEW})",
+)
 
 _TOLD = (
     f"WITH told AS ({_INTO}{_rows('events')}),"  # noqa: S608 - as above
@@ -131,8 +151,8 @@ class Inserted:
 
     event_ids: list[uuid.UUID]
     """Those that are new; a delivery that was there already is left out."""
-    position: tuple[uuid.UUID, int] | None
-    """``node.database_id`` and ``applied_sequence`` as seen here; ``None`` if nothing was new."""
+    position: tuple[uuid.UUID, int]
+    """``node.database_id`` and ``applied_sequence`` as seen here."""
 
 
 def arrive(
@@ -142,14 +162,15 @@ def arrive(
     *,
     position: tuple[uuid.UUID, int],
     now: dt.datetime,
-    following: Sequence[Asked] = (),
+    runs: Sequence[NewRun] = (),
+    awake: Sequence[tuple[uuid.UUID, int]] = (),
 ) -> Inserted:
-    """Write what came, what is told of it, and what is to be recorded, in one statement.
+    """Write what came, what follows from it, and what is to be recorded, in one statement.
 
-    ``told`` are events that follow from one of ``events`` (its id beside each); where that had
-    come before they are left out. If ``position`` is not the one in force nothing is written,
-    and the answer names the one that is. What follows in any case is sent along; it comes in
-    vain where nothing was written, so the transaction is to be rolled back then.
+    ``told`` are events that follow from one of ``events`` (its id beside each), ``runs`` what
+    any of them started, ``awake`` those to be taken up (run_id, priority); what follows from an
+    event that had come before is left out. If ``position`` is not the one in force nothing is
+    written, and the answer names the one that is.
     """
     given = {
         "now": now,
@@ -160,11 +181,8 @@ def arrive(
         "events": _json_rows(_in_order(events)),
         "told": dumps([_json_row(event) | {"cause": str(cause)} for event, cause in told]),
     }
-    try:
-        (row,) = send(connection, [(_ARRIVE, given), *following])
-    except IntegrityError:
-        # A run whose event was not written: the position was an old one.
-        return Inserted([], None)
+    asked = (_START, given | run_store.given(runs) | dispatch.given(awake)) if runs else None
+    (row,) = send(connection, [asked or (_ARRIVE, given)])
     return Inserted(list(row[2]), (row[0], row[1]))
 
 

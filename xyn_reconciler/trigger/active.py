@@ -16,7 +16,7 @@ import contextlib
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -61,6 +61,8 @@ class View:
     """Policies and principals by path."""
     rules: Rules = field(default_factory=Rules)
     """What they say on this node."""
+    sources: Mapping[str, Document] = field(default_factory=dict)
+    """Webhook sources by id."""
     pack_files: Mapping[str, Mapping[str, Document]] = field(default_factory=dict)
     """Pack id -> all that stands in its folder, by path."""
     packs: Mapping[str, PlanPack] = field(default_factory=dict)
@@ -254,12 +256,21 @@ def _with_documents(
         blueprints=blueprints,
         ids=ids,
         prompts=prompts,
+        sources=_sources(held, changed),
         ruling=ruling,
         rules=_rules(held, ruling, node),
         pack_files=pack_files,
         packs=packs,
         known_hosts=_known_hosts(held, changed),
     )
+
+
+def _sources(held: View, changed: Collection[Document]) -> dict[str, Document]:
+    gone = {document.path for document in changed}
+    found = {name: source for name, source in held.sources.items() if source.path not in gone}
+    return found | {
+        each.document_id: each for each in changed if each.kind == "source" and each.active
+    }
 
 
 def _known_hosts(held: View, changed: Iterable[Document]) -> str:

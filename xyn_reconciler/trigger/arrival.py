@@ -15,7 +15,6 @@ from xyn_reconciler.model.run import canonical
 from xyn_reconciler.store import events as event_store
 from xyn_reconciler.store.database import Connection
 from xyn_reconciler.store.events import StoredEvent
-from xyn_reconciler.store.pipeline import Asked
 from xyn_reconciler.trigger.active import View
 from xyn_reconciler.trigger.consequences import Consequences, received
 
@@ -57,8 +56,16 @@ class Arrival:
     def events(self) -> list[Event]:
         return [event for group in self.groups for event in group]
 
-    def store(self, connection: Connection, following: Sequence[Asked] = ()) -> bool:
-        """Write it, and of what is quiet that it was received; false if the picture is old."""
+    def store(
+        self,
+        connection: Connection,
+        follows: Consequences,
+        awake: Sequence[tuple[uuid.UUID, int]] = (),
+    ) -> bool:
+        """Write it, and of what is quiet that it was received; false if the picture is old.
+
+        Of what ``follows``, events and runs are written with it; ``awake`` are runs to be taken up.
+        """
         events = self.events
         stored = event_store.arrive(
             connection,
@@ -67,10 +74,12 @@ class Arrival:
                 (received(event, 0, self.now), event.event_id)
                 for event in events
                 if event.event_id not in self.loud
-            ],
+            ]
+            + follows.told,
             position=self.view.position,
             now=self.now,
-            following=following,
+            runs=follows.runs,
+            awake=awake,
         )
         self.new = set(stored.event_ids)
         return stored.position == self.view.position
@@ -111,7 +120,7 @@ def _ids(given: Sequence[Event], before: Mapping[uuid.UUID, Event]) -> list[uuid
     found = []
     for event in given:
         known = before.get(event.event_id, event)
-        if event.source == "api" and _content(known) != _content(event):
+        if known is not event and event.source == "api" and _content(known) != _content(event):
             raise IdempotencyKeyReusedError(
                 "this Idempotency-Key came before, with another event: take a new key for it"
             )
@@ -120,5 +129,8 @@ def _ids(given: Sequence[Event], before: Mapping[uuid.UUID, Event]) -> list[uuid
 
 
 def _content(event: Event) -> bytes:
-    """What makes two deliveries under one key the same, however their bodies are spaced."""
-    return canonical([event.event_name, event.resource, event.data])
+    """What makes two deliveries under one key the same, however their bodies are spaced.
+
+    Whose they are too: a key that somebody else took is no word of theirs.
+    """
+    return canonical([event.actor, event.event_name, event.resource, event.data])

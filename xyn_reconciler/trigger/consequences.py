@@ -56,7 +56,8 @@ class Consequences:
     """What follows from events, to be written in one go."""
 
     runs: list[NewRun] = field(default_factory=list)
-    told: list[Event] = field(default_factory=list)
+    told: list[tuple[Event, uuid.UUID]] = field(default_factory=list)
+    """Each with the event that came."""
     held: dict[uuid.UUID, list[str]] = field(default_factory=dict)
     """What would have started and why it did not, by the event that came."""
     suppressions: list[Suppression] = field(default_factory=list)
@@ -82,11 +83,18 @@ class _Candidate:
     root: uuid.UUID
 
 
+class UndecidedError(Exception):
+    """What follows from events cannot be said without asking the database."""
+
+
 class Following:
-    """Follows events to the end of what they bring about, for one transaction."""
+    """Follows events to the end of what they bring about, for one transaction.
+
+    Without a connection it raises :class:`UndecidedError` where it would have to ask.
+    """
 
     def __init__(
-        self, connection: Connection, view: View, new_run: NewRunOf, now: dt.datetime
+        self, connection: Connection | None, view: View, new_run: NewRunOf, now: dt.datetime
     ) -> None:
         self._connection = connection
         self._view = view
@@ -95,6 +103,12 @@ class Following:
         self._started_by_platform: set[uuid.UUID] = set()
         self._paused: set[uuid.UUID] = set()
         self.found = Consequences()
+
+    @property
+    def _database(self) -> Connection:
+        if self._connection is None:
+            raise UndecidedError
+        return self._connection
 
     def follow(self, events: Iterable[Event]) -> Consequences:
         wave = [(event, event.event_id) for event in events]
@@ -120,7 +134,7 @@ class Following:
                 self._started_by_platform.update(run.run_id for run in runs)
             self.found.runs += runs
             self.found.started_by.setdefault(root, []).extend(run.run_id for run in runs)
-            self.found.told += told
+            self.found.told += ((each, root) for each in told)
             following += [
                 (each, root) for each in told if self._view.index.waits_for(each.event_name)
             ]
@@ -144,6 +158,8 @@ class Following:
         if matches and self._is_echo(event):
             self.found.hold(root, f"{event.event_name}: {ECHO}")
             return []
+        if self._connection is None and any(match.calm is not None for match in matches):
+            raise UndecidedError  # before anything is compiled in vain
         pauses = [match for match in matches if isinstance(match.calm, Pause)]
         found = []
         for match in matches:
@@ -192,7 +208,7 @@ class Following:
         ]
         if not claims:
             return list(candidates)
-        holders = storm_store.claim_windows(self._connection, claims, now=self._now)
+        holders = storm_store.claim_windows(self._database, claims, now=self._now)
         admitted = []
         for each in candidates:
             holder = (
@@ -211,7 +227,7 @@ class Following:
             return
         key = _key(match)
         held = Held(key, event.event_id, self._now + match.calm.quiet, match.calm.at_most)
-        before = storm_store.hold_back(self._connection, held, now=self._now)
+        before = storm_store.hold_back(self._database, held, now=self._now)
         self._paused.add(event.event_id)
         if before is not None:
             self.found.suppressions.append(
@@ -250,7 +266,7 @@ class Following:
             return False
         if event.run_id in self._started_by_platform:
             return True
-        return is_echo(self._connection, event)
+        return is_echo(self._database, event)
 
 
 def why_not_compiled(blueprint_id: str, error: Exception) -> str:

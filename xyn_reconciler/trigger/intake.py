@@ -6,12 +6,13 @@ events (:meth:`Intake.emit`). Whoever calls owns the transaction: what is answer
 after its commit is never lost (promise P1), and nothing is half done.
 
 What follows is decided with the picture of the active revision that is held in
-memory, and written only if that picture is still the one in force: an event that
-starts nothing is one statement. :mod:`.consequences` says what follows,
+memory, and written only if that picture is still the one in force: mostly an event
+and all that follows from it is one statement. :mod:`.consequences` says what follows,
 :mod:`.gather` lets concurrent requests share a transaction.
 
 The trap: of parallel copies of a delivery the second waits in its insert for the
-first to commit; until then nobody may have decided that it starts something.
+first to commit; until then nobody may have written that it starts something, nor
+hold what another copy may wait for (a window).
 """
 
 import contextlib
@@ -21,7 +22,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
-from xyn_reconciler.desired.layout import in_pack
 from xyn_reconciler.model import ids
 from xyn_reconciler.model.capability import CompileRun
 from xyn_reconciler.model.condition import Condition
@@ -53,6 +53,7 @@ from xyn_reconciler.trigger.consequences import (
     FAULT,
     Consequences,
     Following,
+    UndecidedError,
     stands_in_its_run,
     tell_of,
     why_not_compiled,
@@ -65,10 +66,6 @@ from xyn_reconciler.trigger.pressure import Headroom, Pressure
 
 HERE: Final = ""
 """For the ``env_id`` of an event from outside: intake writes the node's own."""
-
-
-class _OldPictureError(Exception):
-    """Another revision is active than the one that something was decided with."""
 
 
 class NotActiveError(ConflictError):
@@ -123,9 +120,10 @@ class Intake:
         """Give the active blueprints and node settings as this transaction sees them."""
         return self._active.view(connection)
 
-    def settings_at(self, connection: Connection, path: str) -> Mapping[str, Any]:
-        """Give the settings of the pack that a file stands in; in none, nobody is asked."""
-        return {} if in_pack(path)[0] is None else self.view(connection).settings_at(path)
+    def now(self, database: Database) -> View:
+        """Give the picture that is in force at this moment; mostly that is a look at its number."""
+        with database.read() as connection:
+            return self._active.view_at(connection, desired.position(connection))
 
     def recent(self, database: Database) -> View:
         """Give it as it was a second ago at most, mostly without asking the database."""
@@ -168,7 +166,7 @@ class Intake:
         An error is that of its group alone. The names have been looked at already.
         """
         view = self._active.held or self._active.view(connection)
-        while not (arrival := self._arrival(groups, view)).store(connection):
+        while not (arrival := self._arrival(groups, view)).store(connection, Consequences()):
             # Another revision is active by now: nothing was written, and it may be decided anew.
             view = self._active.view(connection)
         follows = Following(connection, view, self._run_for(arrival.now), arrival.now).follow(
@@ -180,36 +178,35 @@ class Intake:
     def _take_in_group(
         self, database: Database, groups: Sequence[Sequence[Event]]
     ) -> list[Receipt | XynError]:
-        """As :meth:`take_in_each`, in a transaction of its own.
-
-        Where nothing follows, that is the one statement which stores it all.
-        """
+        """As :meth:`take_in_each`, in a transaction of its own."""
         view = self._active.held
         if view is not None:
-            arrival = self._arrival(groups, view)
-            if not arrival.loud:
-                with database.autocommit() as connection:
-                    if arrival.store(connection):
-                        return arrival.receipts(connection, Consequences())
-            elif not any(event.delivery_id for event in arrival.events):
-                with contextlib.suppress(_OldPictureError), database.begin() as connection:
-                    return self._take_in_new(connection, arrival)
+            with contextlib.suppress(UndecidedError):
+                return self._take_in_at_once(database, self._arrival(groups, view))
         with database.begin() as connection:
             return self.take_in_each(connection, groups)
 
-    def _take_in_new(self, connection: Connection, arrival: Arrival) -> list[Receipt | XynError]:
-        """Take in what cannot have come before, with all that follows in one round trip.
+    def _take_in_at_once(self, database: Database, arrival: Arrival) -> list[Receipt | XynError]:
+        """Take in what has nothing to ask before, by the one statement that writes it all.
 
-        Raises :class:`_OldPictureError` where another revision is active: roll it back.
+        It leaves out what follows from an event that came before. Raises :class:`UndecidedError`
+        where there is something to ask, or another revision is active: nothing was written then.
         """
         now = arrival.now
-        follows = Following(connection, arrival.view, self._run_for(now), now).follow(
+        follows = Following(None, arrival.view, self._run_for(now), now).follow(
             event for event in arrival.events if event.event_id in arrival.loud
         )
-        if not arrival.store(connection, self._asked(connection, follows, now)):
-            raise _OldPictureError
-        self._keep_aside(connection, follows, now)
-        return arrival.receipts(connection, follows)
+        apart = bool(follows.suppressions or follows.audit)
+        if follows.recorded:
+            raise UndecidedError
+        with database.begin() if apart else database.autocommit() as connection:
+            if not arrival.store(connection, follows, self._awake(connection, follows, now)):
+                raise UndecidedError
+            if apart:
+                if len(arrival.new) < len(arrival.events):
+                    raise UndecidedError
+                self._keep_aside(connection, follows, now)
+            return arrival.receipts(connection, follows)
 
     def _arrival(self, groups: Sequence[Sequence[Event]], view: View) -> Arrival:
         clean = [[self._redacted(event, view.env_id) for event in group] for group in groups]
@@ -512,21 +509,28 @@ class Intake:
         self, connection: Connection, follows: Consequences, now: dt.datetime
     ) -> list[Asked]:
         """Give the statements that write what follows, but for what was kept from starting."""
-        recorded = _recorded(follows.told, follows.runs)
+        told = [event for event, _ in follows.told]
+        recorded = _recorded(told, follows.runs)
         recorded += (("event", event_id) for event_id in sorted(follows.recorded))
         asked = []
-        if follows.told or recorded:
-            asked.append(event_store.telling(follows.told, recorded, now=now))
+        if told or recorded:
+            asked.append(event_store.telling(told, recorded, now=now))
         if follows.runs:
             asked.append(run_store.insertion(follows.runs))
-        awake = [run for run in follows.runs if run.error is None]
+        awake = self._awake(connection, follows, now)
         if awake:
-            starting = (run.blueprint_id for run in awake)
-            slowed = self._pressure.slowed(connection, now, starting)
-            priorities = [run.priority - slowed.get(run.blueprint_id, 0) for run in awake]
-            runs = [run.run_id for run in awake]
-            asked.append(dispatch.waking(list(zip(runs, priorities, strict=True))))
+            asked.append(dispatch.waking(awake))
         return asked
+
+    def _awake(
+        self, connection: Connection, follows: Consequences, now: dt.datetime
+    ) -> list[tuple[uuid.UUID, int]]:
+        """Give the runs that a worker is to take up, each with its place in the queue."""
+        awake = [run for run in follows.runs if run.error is None]
+        if not awake:
+            return []
+        slowed = self._pressure.slowed(connection, now, (run.blueprint_id for run in awake))
+        return [(run.run_id, run.priority - slowed.get(run.blueprint_id, 0)) for run in awake]
 
     def _keep_aside(self, connection: Connection, follows: Consequences, now: dt.datetime) -> None:
         """Write what was kept from starting, and why."""

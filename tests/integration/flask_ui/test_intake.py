@@ -10,7 +10,9 @@ from flask.testing import FlaskClient
 
 from flask_ui.app import create_app
 from flask_ui.intake import Door
-from tests.integration.flask_ui.conftest import Web
+from tests.integration.flask_ui.conftest import SOURCE, Web
+from xyn_reconciler.service.context import utc_now
+from xyn_reconciler.store.git import MAIN
 
 EVENT = {"event_name": "demo.unheard", "data": {"x": 1}}
 JSON = "application/json"
@@ -105,3 +107,29 @@ def _lasting(body: bytes) -> dict[str, Any]:
 def _named(headers: Any) -> dict[str, str]:  # noqa: ANN401 - werkzeug's
     """Without the length: ids and times differ, and with them how long a number is."""
     return {name: value for name, value in headers.items() if name != "Content-Length"}
+
+
+def test_a_source_is_used_as_it_is_active_at_the_moment(web: Web) -> None:
+    client = web.client()
+    moved = SOURCE.replace(b"plain.note", b"plain.other")
+    changes: list[dict[str, bytes | None]] = [
+        {"sources/plain.yaml": None, "sources/moved.yaml": moved},
+        {"sources/moved.yaml": None},
+    ]
+
+    statuses = [client.post("/hooks/plain", json={}).status_code]
+    for change in changes:
+        web.context.repository.commit_files(
+            MAIN,
+            expected=web.context.repository.resolve(MAIN),
+            changes=change,
+            message="Another source\n",
+            author="Ada <ada@example.net>",
+            now=utc_now(),
+        )
+        assert web.context.reconciler.reconcile() is not None
+        statuses.append(client.post("/hooks/plain", json={}).status_code)
+
+    assert statuses == [202, 202, 404]
+    listed = client.get("/api/v1/events?outside_only=true").get_json()["items"]
+    assert [each["event_name"] for each in listed] == ["plain.other", "plain.note"]

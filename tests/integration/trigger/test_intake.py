@@ -3,6 +3,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -132,11 +133,16 @@ def test_another_source_may_use_the_same_delivery_id(world: World) -> None:
 
 
 def test_an_idempotency_key_stands_for_one_event_alone(world: World) -> None:
-    world.take_in(event(delivery_id="k", data={"a": 1}, raw=b'{"a": 1}'))
+    first = event(delivery_id="k", data={"a": 1}, raw=b'{"a": 1}')
+    world.take_in(first)
 
     same = world.take_in(event(delivery_id="k", data={"a": 1}, raw=b'{"a":1}'))
-    with pytest.raises(IdempotencyKeyReusedError):
-        world.take_in(event(delivery_id="k", data={"a": 2}))
+    for other in (
+        event(delivery_id="k", data={"a": 2}),
+        replace(first, event_id=uuid.uuid4(), actor="mallory"),
+    ):
+        with pytest.raises(IdempotencyKeyReusedError):
+            world.take_in(other)
 
     assert same.duplicate
 
@@ -396,3 +402,67 @@ def test_lists_are_newest_first_and_page_without_gaps(database: Database) -> Non
     assert found == sorted(ids, reverse=True)  # all came in at one moment: the id decides
     assert [stored.event.event_id for stored in named] == [ids[3]]
     assert len(prefix) == 5
+
+
+_WRITTEN = """
+SELECT xmin::text, cmin::text FROM events UNION ALL SELECT xmin::text, cmin::text FROM runs
+UNION ALL SELECT xmin::text, cmin::text FROM steps
+UNION ALL SELECT xmin::text, cmin::text FROM outbox
+"""
+
+
+@pytest.mark.parametrize("delivery_id", [None, "d-1"])
+def test_an_event_and_the_run_that_it_starts_are_one_statement(
+    world: World, delivery_id: str | None
+) -> None:
+    world.activate(DISK)
+    with world.database.connect() as connection:
+        world.intake.view(connection)
+
+    receipt = world.intake.take_in_together(world.database, [event(delivery_id=delivery_id)])
+
+    assert len(set(world.ask(_WRITTEN))) == 1
+    assert len(receipt.run_ids) == 1
+    jobs = world.ask("SELECT args->>'run_id' FROM procrastinate_jobs")
+    assert jobs == [(str(run_id),) for run_id in receipt.run_ids]
+
+
+@pytest.mark.parametrize("stage", ["dev", "prod"])
+def test_what_is_taken_in_together_is_what_is_taken_in_alone(world: World, stage: str) -> None:
+    world.activate(DISK, settings={"stage": stage})
+    given = [
+        [event(delivery_id="known"), event(data={"state": "CRIT"}), event(data={"state": "OK"})],
+        [event(delivery_id="new"), event(delivery_id="known")],
+        [event(delivery_id="new")],
+    ]
+
+    alone = [_outcome(world, [world.take_in(*events)]) for events in given]
+    for table in ("runs", "events", "outbox", "procrastinate_jobs", "audit", "suppressions"):
+        with world.database.begin() as connection:
+            connection.exec_driver_sql(f"TRUNCATE {table} CASCADE")
+    together = [
+        _outcome(world, [world.intake.take_in_together(world.database, events)]) for events in given
+    ]
+
+    assert together == alone
+    assert [len(receipts[0][0]) for receipts, *_ in together] == [2, 1, 0]
+
+
+def _outcome(world: World, receipts: list[Receipt]) -> tuple[Any, ...]:
+    """All that stands in the database by now, but for ids; and what the sender was told."""
+    return (
+        [([0 for _ in each.run_ids], each.duplicate, len(each.stored)) for each in receipts],
+        *(
+            world.ask(f"SELECT {columns} FROM {table} ORDER BY 1, 2, 3")  # noqa: S608 - from here
+            for table, columns in (
+                ("events", "event_name, delivery_id, data->>'runs', hops, revision, created_at"),
+                ("runs", "blueprint_id, status, error::text, inputs::text, hops"),
+                ("steps", "key, status, position"),
+                ("plans", "digest, 1, 1"),
+                ("outbox", "kind, created_at, 1"),
+                ("procrastinate_jobs", "queue_name, task_name, priority"),
+                ("audit", "actor, 1, 1"),
+                ("suppressions", "reason, blueprint_id, 1"),
+            )
+        ),
+    )
