@@ -7,6 +7,7 @@ learns from a ticket who pushes.
 import flask
 
 from flask_ui.security import actor
+from xyn_reconciler.service import policy
 from xyn_reconciler.service.context import Context
 from xyn_reconciler.store.repository_server import GitHttp, GitRequest
 
@@ -26,6 +27,7 @@ def routes(context: Context) -> flask.Blueprint:
                 headers=dict(request.headers.items()),
                 body=request.stream,
                 ticket=context.ticket(actor()) if path == "git-receive-pack" else None,
+                hides_records=not policy.may_read(context, actor(), "records.read"),
             )
         )
         return flask.Response(answer, status=answer.status, headers=answer.headers)

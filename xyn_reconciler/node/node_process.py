@@ -14,6 +14,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from xyn_reconciler.model.condition import Condition
 from xyn_reconciler.model.errors import XynError
+from xyn_reconciler.model.principal import Principal
 from xyn_reconciler.node.apps import managed_apps
 from xyn_reconciler.node.artifact_upkeep import ArtifactUpkeep
 from xyn_reconciler.node.context import open_context
@@ -31,6 +32,7 @@ from xyn_reconciler.review.announce import announce
 from xyn_reconciler.review.checking import Checking
 from xyn_reconciler.review.loop import Reviews
 from xyn_reconciler.run.sweep import sweep
+from xyn_reconciler.service import identity
 from xyn_reconciler.service.context import Context
 from xyn_reconciler.service.triggers import foretold
 from xyn_reconciler.store import desired, footprints
@@ -57,6 +59,15 @@ def _stores(home: Path) -> AbstractContextManager[Context]:
     return open_context(home, os.environ["DATABASE_URL"], os.environ["XYN_URL"])
 
 
+def pusher(context: Context, tickets: Tickets, ticket: str) -> Principal | None:
+    """Who a ticket stands for, with the rights of now: a push may take minutes to come in."""
+    holder = tickets.redeem(ticket)
+    if holder is None:
+        return None
+    identity.renew_rules(context)
+    return identity.rules(context).principal(holder.id)
+
+
 def main() -> None:
     with process("node", _stores) as (context, stop):
         home = Home(context.home)
@@ -69,7 +80,7 @@ def main() -> None:
             context.repository,
             context.database,
             context.intake.emit,
-            principal_of=Tickets.of(home, context.clock).redeem,
+            principal_of=partial(pusher, context, Tickets.of(home, context.clock)),
             foresee=lambda document: foretold(document, context.clock()),
             unsealed=context.secrets.check,
             knows=context.secrets.knowing,

@@ -48,8 +48,9 @@ def _trouble(recipient: str, named: str | None, secrets: NodeSecrets) -> tuple[s
             if named != recipient
             else "on a node that opens them:"
         )
+        s = "" if len(unreadable) == 1 else "s"
         return "NotEncryptedHere", (
-            f"{len(unreadable)} secrets cannot be opened here: {names}{more};"
+            f"{len(unreadable)} secret{s} cannot be opened here: {names}{more};"
             f" {way} xynctl secret rekey"
         )
     if secrets.any() and named != recipient:

@@ -28,6 +28,7 @@ DENIED: Final = ("infra.*", "identity.*", "policy.*", "node.change")
 DENIED_ON_PROD: Final = (
     "action.execute",
     "blueprint.promote",
+    "event.forget",
     "pack.promote",
     "secret.*",
     "transfer.*",

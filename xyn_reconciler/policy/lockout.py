@@ -20,6 +20,7 @@ from xyn_reconciler.model.principals import Principals
 from xyn_reconciler.policy.evaluate import STRICTEST, Decision, PolicyInForce, evaluate
 from xyn_reconciler.policy.request import Request
 from xyn_reconciler.policy.requirements import any_of, describe, eligible
+from xyn_reconciler.policy.rules import RESERVED
 from xyn_reconciler.policy.window import next_opening
 
 CODE: Final = "policy_lockout"
@@ -73,12 +74,13 @@ def policies_in_force(documents: Iterable[Document], version: str) -> tuple[Poli
 
 
 def principals(documents: Iterable[Document]) -> tuple[Principal, ...]:
-    """Everybody of ``principals.yaml``."""
+    """Everybody of ``principals.yaml`` who can be proved to be it."""
     return tuple(
         Principal(entry.id, entry.kind, frozenset(entry.roles), frozenset(entry.teams))
         for each in documents
         if each.kind == "principals" and each.document is not None
         for entry in Principals.model_validate(each.document).principals
+        if entry.id not in RESERVED
     )
 
 

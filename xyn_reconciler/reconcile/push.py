@@ -33,7 +33,7 @@ from xyn_reconciler.reconcile.lockout import locked_out
 from xyn_reconciler.reconcile.loop import Reconciler
 from xyn_reconciler.reconcile.permission import asked_of_push, refusal
 from xyn_reconciler.reconcile.signatures import unsigned
-from xyn_reconciler.store import audit, desired, grants, notice
+from xyn_reconciler.store import audit, desired, grants, notice, reviews
 from xyn_reconciler.store.database import Database
 from xyn_reconciler.store.desired import NodeState
 from xyn_reconciler.store.git import MAIN, Repository
@@ -167,7 +167,9 @@ class PushGate:
             lines = check_ref_updates(push.repository, [update]) or self._leaks(push, update)
             if not lines and update.ref == MAIN:
                 lines = self._rights(push) or self._main(push, update)
-            elif not lines and update.new is not None:
+            elif not lines and update.new is None:
+                lines = self._closing(push, update)
+            elif not lines:
                 lines = self._draft(push, update)
             if lines:
                 refusals.append(_Refusal(update.ref, lines))
@@ -243,6 +245,14 @@ class PushGate:
         for line in itertools.islice(itertools.chain.from_iterable(foreseen), SHOWN):
             push.say(line)
         return []
+
+    def _closing(self, push: "_Push", update: RefUpdate) -> list[str]:
+        """Say why somebody may not give a draft up: as the verb does."""
+        name = update.ref.removeprefix(DRAFTS)
+        with self._database.read() as connection:
+            review = reviews.find_review(connection, name)
+            why = None if review is None else reviews.not_closing(connection, review, push.actor)
+        return [] if why is None else [why]
 
     def _shut(self, judgement: Judgement) -> list[Problem]:
         """Find secrets that this node cannot open, or that are copies of others."""

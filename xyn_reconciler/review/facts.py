@@ -53,7 +53,7 @@ def gather(
             conflicts=[each.path for each in merged.conflicts],
             checks=reviews.checks(connection, review.draft_id, review.iteration),
             votes=reviews.votes(connection, review.draft_id),
-            authors=reviews.authors(connection, review),
+            authors=reviews.authors(connection, review, merged.brings),
             in_force=ruling,
             actor=actor,
             grant_id=grants.open_grant(connection, actor, now),

@@ -19,6 +19,7 @@ from xyn_reconciler.store.git_merge import Conflict
 from xyn_reconciler.store.recent import Recent
 
 _KEPT: Final = 64
+_BROUGHT: Final = 1000
 _AUTHOR: Final = "Xyn <xyn@localhost>"
 
 
@@ -33,6 +34,8 @@ class Merged:
     conflicts: tuple[Conflict, ...]
     differing: Mapping[str, Blobs]
     """The paths that it would change in ``main``."""
+    brings: tuple[str, ...]
+    """The newest commits that ``main`` would have then, and lacks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,4 +95,5 @@ class Merging:
                 change.path.decode("utf-8", "backslashreplace"): (change.old_blob, change.new_blob)
                 for change in repository.changes(main, commit)
             },
+            brings=tuple(git_merge.lacking(repository, main, head, limit=_BROUGHT)),
         )

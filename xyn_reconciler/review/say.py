@@ -179,9 +179,9 @@ def close(desk: Desk, draft_id: uuid.UUID, actor: Principal) -> None:
     """
     review = desk.open_review(draft_id)
     with desk.database.read() as connection:
-        authors = reviews.authors(connection, review)
-    if actor.kind != "person" and actor.id not in authors:
-        error = DeniedError(f"{actor.id} has not pushed to draft/{review.name}: people close it")
+        why = reviews.not_closing(connection, review, actor)
+    if why is not None:
+        error = DeniedError(why)
         _tell_refused(desk, review, actor, "review.close", error)
         raise error
     now = desk.clock()

@@ -21,6 +21,7 @@ from xyn_reconciler.model.artifact import Artifact
 from xyn_reconciler.model.capability import Footprint, OpenArtifact
 from xyn_reconciler.model.correlation import correlate
 from xyn_reconciler.model.errors import StepError, TemporaryError, UnavailableError, XynError
+from xyn_reconciler.model.event import SYSTEM_ACTOR
 from xyn_reconciler.model.ids import new_id
 from xyn_reconciler.model.run import PlanNode
 from xyn_reconciler.run import limits, live_log
@@ -224,7 +225,7 @@ class _Keeper:
             kind=storable(kind),
             content_type=storable(content_type),
             created_at=dt.datetime.now(dt.UTC),
-            created_by="system",
+            created_by=SYSTEM_ACTOR,
             byte_length=length,
             run_id=around.run_id,
             step_id=around.step_id(self._task.key),

@@ -20,6 +20,7 @@ from xyn_reconciler.model.dto import (
 )
 from xyn_reconciler.model.errors import (
     ConflictError,
+    DeniedError,
     InvalidError,
     NotFoundError,
     UnavailableError,
@@ -106,10 +107,14 @@ def upload_artifact(
 ) -> ArtifactDto:
     """Store the bytes of an announced artifact; ``ConflictError`` if it has some already.
 
+    ``DeniedError`` for anybody but who announced it: by that name it is known.
+
     ``sha256`` and the announced length are what they have to be: nothing is kept of others.
     """
     with context.database.read() as connection:
         announced = _known(connection, artifact_id)
+    if announced.created_by != actor.id:
+        raise DeniedError(f"{announced.created_by} announced artifact {artifact_id}, and brings it")
     if announced.sha256 is not None:
         raise ConflictError(f"artifact {artifact_id} has its bytes already")
     kept, length = _put(context, data, byte_length=announced.byte_length, sha256=sha256)

@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 RECORD_LAG_LIMIT: Final = dt.timedelta(minutes=5)
 """A record that waits longer for Git than this is a trouble, whatever the committer says."""
 
-_WELL: Final[Mapping[str, bool]] = {
+WELL: Final[Mapping[str, bool]] = {
     "Stalled": False,
     "RecordsBehind": False,
     "RecordsSetAside": False,
@@ -109,7 +109,7 @@ def _missing(node: desired.NodeState, main: str | None) -> list[str]:
 
 def _troubles(node: desired.NodeState, lag: dt.timedelta) -> list[str]:
     """What is broken while the rest goes on."""
-    troubles = [c.message for c in node.conditions if _WELL.get(c.type, c.status) != c.status]
+    troubles = [c.message for c in node.conditions if WELL.get(c.type, c.status) != c.status]
     if lag > RECORD_LAG_LIMIT:
         troubles.append(f"records wait for Git since {lag.total_seconds():.0f} s")
     return troubles

@@ -97,6 +97,21 @@ def permission_to_start(
     return _permission(context, connection, ask_to_start(ruling, actor, blueprint_id, now), now)
 
 
+def refuse_going_on(
+    context: Context, connection: Connection, actor: Principal, blueprint_id: str, *, agreed: bool
+) -> None:
+    """Raise for who may not have a run go on that stopped; it may where it might start anew.
+
+    ``agreed``: people let this run start. Where that is asked and they did not, there is no
+    gate any more at which they could.
+    """
+    permission = permission_to_start(context, connection, actor, blueprint_id)
+    if permission.asked.outcome == "needs_approval" and permission.grant_id is None and not agreed:
+        with context.database.begin() as own:
+            audit.put(own, permission.entries(context.clock(), by_a_person=True))
+        raise _refusal(permission.asked)
+
+
 def permission_to_execute(
     context: Context, connection: Connection, actor: Principal, action: str
 ) -> Permission:
@@ -138,6 +153,17 @@ def refuse_reading(
         with context.database.read() as connection:
             if _grant(connection, asked, context.clock()) is None:
                 raise _refusal(asked)
+
+
+def may_read(
+    context: Context, actor: Principal, action: Literal["state.read", "records.read"]
+) -> bool:
+    """Whether :func:`refuse_reading` lets somebody read."""
+    try:
+        refuse_reading(context, actor, action)
+    except (DeniedError, NeedsApprovalError):
+        return False
+    return True
 
 
 def use_secret(context: Ruled) -> Callable[[SecretUse], None]:

@@ -262,7 +262,7 @@ def find(context: Context, draft: str) -> Review:
             found = None
         found = found or reviews.find_review(connection, name)
     if found is None:
-        raise DraftNotFoundError(f"no draft {draft!r}")
+        raise DraftNotFoundError(f"no draft {draft!r}; xynctl review list")
     return found
 
 

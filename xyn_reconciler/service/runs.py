@@ -12,12 +12,12 @@ from xyn_reconciler.model.dto import FootprintDto, Page, RunCreateRequest, RunDt
 from xyn_reconciler.model.errors import ConflictError, NotFoundError, ProblemsError
 from xyn_reconciler.model.ids import new_id
 from xyn_reconciler.model.principal import Principal
-from xyn_reconciler.model.run import ExecutionPlan
+from xyn_reconciler.model.run import START_GATE, ExecutionPlan
 from xyn_reconciler.review.side import Side
 from xyn_reconciler.run.rerun import kept
 from xyn_reconciler.service.context import Context
 from xyn_reconciler.service.cursor import page
-from xyn_reconciler.service.policy import permission_to_start
+from xyn_reconciler.service.policy import authorize, permission_to_start, refuse_going_on
 from xyn_reconciler.store import audit, desired, dispatch, footprints, outbox, runs
 from xyn_reconciler.store.database import Connection
 from xyn_reconciler.store.git import MAIN, Repository
@@ -107,6 +107,7 @@ def cancel_run(context: Context, actor: Principal, run_id: uuid.UUID) -> RunDto:
     """
     with context.database.begin() as connection:
         now: dt.datetime = context.clock()
+        _authorize_end(context, connection, actor, known_run(connection, run_id))
         before = runs.request_cancel(connection, run_id, by=actor.id, now=now)
         if before is None:
             raise NotFoundError(f"no run {run_id}")
@@ -116,6 +117,18 @@ def cancel_run(context: Context, actor: Principal, run_id: uuid.UUID) -> RunDto:
         if not before.ended:
             dispatch.enqueue(connection, run_id, priority=run.priority)
         return run
+
+
+def _authorize_end(context: Context, connection: Connection, actor: Principal, run: RunDto) -> None:
+    authorize(
+        context,
+        connection,
+        actor,
+        "run.cancel",
+        resource_type="blueprint",
+        resource_id=run.blueprint_id,
+        run_id=str(run.run_id),
+    )
 
 
 def rerun_run(
@@ -191,9 +204,13 @@ def resolve_step(
         if not runs.lock(connection, run_id):
             raise NotFoundError(f"no run {run_id}")
         run = known_run(connection, run_id)
-        if resolution != "fail":
-            permission_to_start(context, connection, actor, run.blueprint_id)
-        found = find_step(runs.list_steps(connection, run_id), run_id, step)
+        steps = runs.list_steps(connection, run_id)
+        if resolution == "fail":
+            _authorize_end(context, connection, actor, run)
+        else:
+            agreed = any(each.key == START_GATE for each in steps)
+            refuse_going_on(context, connection, actor, run.blueprint_id, agreed=agreed)
+        found = find_step(steps, run_id, step)
         if run.status.ended or not runs.resolve_step(
             connection, found.step_id, resolution=resolution, by=actor.id, now=now
         ):
@@ -226,7 +243,7 @@ def _plan_at(
     commit = _commit_of(repository, revision, plan.path)
     if commit is None:
         raise NotFoundError(f"there is no revision {revision!r}")
-    if not _was_main(repository, commit):
+    if not _was_main(context, commit):
         raise ConflictError(f"{commit[:12]} was never what main says; a draft has to be promoted")
     files = repository.files(commit)
     state = DesiredState.of(load(path, blob, repository.read(blob)) for path, blob in files.items())
@@ -241,12 +258,16 @@ def _plan_at(
     ), commit
 
 
-def _was_main(repository: Repository, commit: str) -> bool:
-    """Whether main ever pointed there: what was merged into it has been a draft's."""
-    step = repository.resolve(MAIN)
-    while step is not None and step != commit:
-        step = next(iter(repository.commit(step).parents), None)
-    return step is not None
+def _was_main(context: Context, commit: str) -> bool:
+    """Whether main ever pointed there.
+
+    Not at what one push brought together with what undid it, nor at what was merged.
+    """
+    tip = context.repository.resolve(MAIN)
+    if tip is None or not context.repository.is_ancestor(commit, tip):
+        return False
+    with context.database.read() as connection:
+        return commit == tip or audit.moved_to(connection, MAIN, commit)
 
 
 def list_steps(context: Context, run_id: uuid.UUID) -> list[StepDto]:

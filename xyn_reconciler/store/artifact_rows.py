@@ -8,6 +8,7 @@ from sqlalchemy import insert, select, tuple_, update
 from sqlalchemy.engine import RowMapping
 
 from xyn_reconciler.model.artifact import Artifact
+from xyn_reconciler.model.event import SYSTEM_ACTOR
 from xyn_reconciler.store.database import Connection
 from xyn_reconciler.store.tables import ArtifactRow
 
@@ -89,10 +90,17 @@ def of_content(connection: Connection, sha256: str) -> Artifact | None:
 
 
 def newest_of_step(connection: Connection, step_id: uuid.UUID, name: str) -> Artifact | None:
-    """Give what a step kept under a name, the last time that it did."""
+    """Give what a step kept under a name, the last time that it did.
+
+    What somebody has put beside it by the API is not the step's.
+    """
     row = connection.execute(
         select(*_COLUMNS)
-        .where(ArtifactRow.step_id == step_id, ArtifactRow.name == name)
+        .where(
+            ArtifactRow.step_id == step_id,
+            ArtifactRow.name == name,
+            ArtifactRow.created_by == SYSTEM_ACTOR,
+        )
         .order_by(ArtifactRow.created_at.desc(), ArtifactRow.artifact_id.desc())
         .limit(1)
     ).one_or_none()

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Row, insert, or_, select, text, tuple_, update
+from sqlalchemy import Row, Text, insert, or_, select, text, tuple_, update
 from sqlalchemy.dialects import postgresql
 
 from xyn_reconciler.model.audit import AuditEntry
@@ -81,6 +81,16 @@ def list_entries(
     if subject is not None:
         found = found.where(AuditRow.subject == subject)
     return [_entry(row) for row in connection.execute(found)]
+
+
+def moved_to(connection: Connection, ref: str, commit: str) -> bool:
+    """Whether it was accepted that a ref goes to this commit."""
+    found = select(AuditRow.audit_id).where(
+        AuditRow.kind == "ref.accepted",
+        AuditRow.subject == ref,
+        AuditRow.entry.op("->>", return_type=Text())("new") == commit,
+    )
+    return connection.execute(found.limit(1)).first() is not None
 
 
 def clear(connection: Connection) -> None:

@@ -66,6 +66,8 @@ class GitRequest:
     body: Body
     ticket: str | None = None
     """One-time ticket that stands for the principal; the hook hands it to the node."""
+    hides_records: bool = False
+    """Whether who asks may not read records: then nothing below ``refs/xyn`` is served."""
 
 
 @dataclass(slots=True)
@@ -114,7 +116,7 @@ class GitHttp:
         if service not in _SERVICES:
             return _refuse(403, "only the smart HTTP protocol of git is served here")
         env = self._environment(service, request, headers)
-        command = self._command(service, "--http-backend-info-refs")
+        command = self._command(service, request, "--http-backend-info-refs")
         done = subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
@@ -146,7 +148,7 @@ class GitHttp:
             unless_started.callback(self._turns.release)
             env = self._environment(service, request, headers)
             child = subprocess.Popen(
-                self._command(service),
+                self._command(service, request),
                 stdin=spooled,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -160,9 +162,10 @@ class GitHttp:
         kind = ("Content-Type", f"application/x-{service}-result")
         return GitResponse(200, [kind, *_NEVER_CACHED], output)
 
-    def _command(self, service: str, *more: str) -> list[str]:
-        program = git_command.git_program()
-        return [program, _SERVICES[service], "--stateless-rpc", *more, str(self._repository.path)]
+    def _command(self, service: str, request: GitRequest, *more: str) -> list[str]:
+        hidden = ["-c", "transfer.hideRefs=refs/xyn"] if request.hides_records else []
+        program, path = git_command.git_program(), str(self._repository.path)
+        return [program, *hidden, _SERVICES[service], "--stateless-rpc", *more, path]
 
     def _environment(
         self, service: str, request: GitRequest, headers: Mapping[str, str]
@@ -170,7 +173,9 @@ class GitHttp:
         more = {}
         protocol = headers.get("git-protocol", "")
         # A push speaks version 0 whatever the client would like.
-        if service == "git-upload-pack" and "version=2" in protocol.split(":"):
+        # In version 2 git serves any commit whose name one knows, hidden or not.
+        asks_version_2 = "version=2" in protocol.split(":") and not request.hides_records
+        if service == "git-upload-pack" and asks_version_2:
             more["GIT_PROTOCOL"] = "version=2"
         if request.ticket is not None and service == "git-receive-pack":
             more["XYN_TICKET"] = request.ticket

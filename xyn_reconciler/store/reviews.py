@@ -15,9 +15,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final, Literal, TypeVar
 
-from sqlalchemy import delete, func, insert, select, text, tuple_, update
+from sqlalchemy import Text, delete, func, insert, select, text, tuple_, update
 
 from xyn_reconciler.model.audit import AuditEntry
+from xyn_reconciler.model.principal import Principal
 from xyn_reconciler.store.database import Connection, lock_in_transaction
 from xyn_reconciler.store.ref_rules import DRAFTS
 from xyn_reconciler.store.tables import (
@@ -317,10 +318,14 @@ def promotions(
     return found
 
 
-def authors(connection: Connection, review: Review) -> frozenset[str]:
+def authors(
+    connection: Connection, review: Review, commits: Collection[str] = ()
+) -> frozenset[str]:
     """Give everybody whose work a draft is: all who pushed to its branch since the last one closed.
 
-    The audit knows those too whose push was replaced before anybody looked.
+    The audit knows those too whose push was replaced before anybody looked. ``commits`` are
+    what the draft brings: who pushed one of them to any draft is an author here as well,
+    whoever pushed it on.
     """
     looked_at = connection.scalars(
         select(ReviewIterationRow.author).where(ReviewIterationRow.draft_id == review.draft_id)
@@ -341,7 +346,21 @@ def authors(connection: Connection, review: Review) -> frozenset[str]:
         )
         .distinct()
     )
-    return frozenset([*looked_at, *pushed])
+    brought = connection.scalars(
+        select(AuditRow.actor).where(
+            AuditRow.kind == "ref.accepted",
+            AuditRow.subject.startswith(DRAFTS, autoescape=True),
+            AuditRow.entry.op("->>", return_type=Text())("new").in_(commits),
+        )
+    )
+    return frozenset([*looked_at, *pushed, *brought])
+
+
+def not_closing(connection: Connection, review: Review, actor: Principal) -> str | None:
+    """Say why somebody may not give a draft up: services and agents do that with their own."""
+    if actor.kind == "person" or actor.id in authors(connection, review):
+        return None
+    return f"{actor.id} has not pushed to draft/{review.name}: people close it"
 
 
 # ── Writing ──────────────────────────────────────────────────────────────────────────────────────

@@ -93,11 +93,16 @@ def insert_runs(connection: Connection, runs: Sequence[NewRun]) -> list[uuid.UUI
 
 def insertion(runs: Sequence[NewRun]) -> Asked:
     """Give the statement of :func:`insert_runs`, to be sent along with others."""
-    return _INSERT, (
-        _plans_text({run.plan_digest: run for run in runs}),
-        rows_text(_run_values(run) for run in runs),
-        rows_text(values for run in runs for values in _step_values(run)),
-    )
+    return _INSERT, given(runs)
+
+
+def given(runs: Sequence[NewRun]) -> dict[str, str]:
+    """Give the parameters of :func:`inserting`."""
+    return {
+        "plans": _plans_text({run.plan_digest: run for run in runs}),
+        "runs": rows_text(_run_values(run) for run in runs),
+        "steps": rows_text(values for run in runs for values in _step_values(run)),
+    }
 
 
 def _plans_text(runs: Mapping[str, NewRun]) -> str:
@@ -155,12 +160,22 @@ _STEP_GIVEN: Final = (
 )
 _ONCE: Final = " ON CONFLICT DO NOTHING"
 _OF_NEW: Final = " WHERE n.run_id IN (SELECT run_id FROM new)"
-_INSERT: Final = (
-    f"WITH plan AS ({insert_rows(PlanRow, ('digest', 'plan', 'created_at'), _ONCE)}),"  # noqa: S608 - names from here
-    f" new AS ({insert_rows(RunRow, _RUN_GIVEN, f'{_ONCE} RETURNING run_id')}),"
-    f" step AS ({insert_rows(StepRow, _STEP_GIVEN, _OF_NEW)})"
-    " SELECT run_id FROM new"
-).encode()
+
+
+def inserting(plans: str = "", runs: str = "") -> str:
+    """Write the parts of a statement that insert runs, of them ``new`` (run_id, status).
+
+    Both are conditions on what is given.
+    """
+    parts = (
+        f"plan AS ({insert_rows(PlanRow, ('digest', 'plan', 'created_at'), plans + _ONCE)}),"
+        f" new AS ({insert_rows(RunRow, _RUN_GIVEN, f'{runs}{_ONCE} RETURNING run_id, status')}),"
+        f" step AS ({insert_rows(StepRow, _STEP_GIVEN, _OF_NEW)})"
+    )
+    return parts % ("%(plans)s", "%(runs)s", "%(steps)s")
+
+
+_INSERT: Final = f"WITH {inserting()} SELECT run_id FROM new".encode()  # noqa: S608 - names from here
 
 
 def _run_values(run: NewRun) -> dict[str, Any]:

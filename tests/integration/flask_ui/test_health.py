@@ -1,6 +1,9 @@
 """What is broken while the rest goes on: red for people and programs, and the node stays in."""
 
+import re
+
 import pytest
+from flask.testing import FlaskClient
 
 from tests.integration.flask_ui.conftest import Web
 from xyn_reconciler.model.condition import Condition, ConditionType
@@ -16,6 +19,14 @@ def say(web: Web, kind: ConditionType, *, status: bool) -> None:
         desired.set_condition(connection, condition)
 
 
+def mark_of(client: FlaskClient, kind: ConditionType) -> str:
+    """How the page marks the condition."""
+    page = client.get("/ui/health").get_data(as_text=True)
+    found = re.search(rf'chip is-(\w+)"(?:(?!chip is-).)*{kind} (?:yes|no)', page, re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
 @pytest.mark.parametrize(
     ("kind", "status"),
     [
@@ -26,6 +37,9 @@ def say(web: Web, kind: ConditionType, *, status: bool) -> None:
         ("Mirrored", False),
         ("Following", False),
         ("Stalled", True),
+        ("SecretsReadable", False),
+        ("SecretCaught", True),
+        ("AppsRunning", False),
     ],
 )
 def test_a_trouble_is_said_everywhere_and_the_node_goes_on(
@@ -44,8 +58,10 @@ def test_a_trouble_is_said_everywhere_and_the_node_goes_on(
         text = client.get(page).get_data(as_text=True)
         assert NAMED in text
         assert "degraded" in text
+    assert mark_of(client, kind) == "failed"
 
     say(web, kind, status=not status)
 
     assert client.get("/api/v1/health").get_json()["reasons"] == []
     assert "degraded" not in client.get("/ui/health").get_data(as_text=True)
+    assert mark_of(client, kind) == "completed"

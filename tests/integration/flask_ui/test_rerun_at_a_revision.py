@@ -6,10 +6,12 @@ from collections.abc import Mapping
 import pytest
 from werkzeug.test import TestResponse
 
+from tests.integration.flask_ui.conftest import BLUEPRINT as GREETING
 from tests.integration.flask_ui.conftest import NODE, Web
+from xyn_reconciler.model.audit import AuditEntry
 from xyn_reconciler.model.run import ExecutionPlan
 from xyn_reconciler.service.context import utc_now
-from xyn_reconciler.store import runs
+from xyn_reconciler.store import audit, runs
 from xyn_reconciler.store.git import MAIN
 
 BLUEPRINT = b"""\
@@ -37,7 +39,8 @@ def ended(web: Web, waiting_run: str) -> str:
     return waiting_run
 
 
-def commit(web: Web, changes: Mapping[str, bytes], ref: str = MAIN) -> str:
+def commit(web: Web, changes: Mapping[str, bytes], ref: str = MAIN, *, alone: bool = True) -> str:
+    """As a push of one commit; one that is not ``alone`` comes with the next."""
     repository = web.context.repository
     made = repository.commit_files(
         ref,
@@ -47,7 +50,14 @@ def commit(web: Web, changes: Mapping[str, bytes], ref: str = MAIN) -> str:
         author="Ada <ada@example.net>",
         now=utc_now(),
     )
-    web.context.reconciler.reconcile()
+    if alone:
+        entry = {"old": None, "new": made, "how": "push"}
+        with web.context.database.begin() as connection:
+            moved = AuditEntry(
+                kind="ref.accepted", actor="ada", at=utc_now(), subject=ref, entry=entry
+            )
+            audit.put(connection, [moved])
+        web.context.reconciler.reconcile()
     return made
 
 
@@ -83,7 +93,10 @@ def test_what_was_never_on_main_is_not_run(web: Web, ended: str) -> None:
     repository.update_ref("refs/heads/draft/bold", expected=None, new=main)
     draft = commit(web, {"blueprints/greet.yaml": BLUEPRINT}, "refs/heads/draft/bold")
 
-    for revision in ("draft/bold", draft):
+    within = commit(web, {"blueprints/greet.yaml": BLUEPRINT}, alone=False)
+    commit(web, {"blueprints/greet.yaml": GREETING})
+
+    for revision in ("draft/bold", draft, within):
         answer = again(web, ended, revision)
 
         assert answer.status_code == 409

@@ -82,6 +82,19 @@ def test_whoever_pushed_between_two_looks_is_an_author_too(world: ReviewWorld) -
         assert reviews.authors(connection, review) == {"ada", "bot"}
 
 
+def test_who_pushed_a_commit_to_another_draft_is_an_author_of_this_one_too(
+    world: ReviewWorld,
+) -> None:
+    world.begin()
+    head = world.draft("graces", {"blueprints/cpu.yaml": CPU}, by="grace")
+    world.accept("HEAD:refs/heads/draft/bots", "refs/heads/draft/bots", head, "bot")
+    world.look()
+
+    (asked,) = world.assess("bots").asked
+
+    assert asked.request.authors == {"bot", "grace"}
+
+
 def test_what_was_validated_is_checked_again_when_main_has_moved(world: ReviewWorld) -> None:
     main = world.begin()
     world.draft("cpu", {"blueprints/cpu.yaml": CPU})

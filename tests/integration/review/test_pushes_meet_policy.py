@@ -172,3 +172,19 @@ def grant(world: ReviewWorld, principal: str, *, minutes: int) -> uuid.UUID:
             },
         )
     return grant_id
+
+
+def test_an_agent_deletes_no_draft_that_it_did_not_push(served: ReviewWorld) -> None:
+    begun(served, "dev")
+    served.write({"blueprints/cpu.yaml": CPU})
+    assert served.push("HEAD:draft/adas", by="ada").ok
+    assert served.push("HEAD:draft/bots", by="bot").ok
+    served.look()
+
+    refused = served.push(":draft/adas", by="bot")
+
+    assert (refused.ok, refused.said) == (
+        False,
+        "bot has not pushed to draft/adas: people close it",
+    )
+    assert served.push(":draft/bots", by="bot").ok

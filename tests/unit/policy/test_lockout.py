@@ -160,3 +160,15 @@ def test_what_was_so_before_is_not_the_commits_fault() -> None:
 
 def test_a_node_that_is_not_defined_has_no_lock() -> None:
     assert lockout(None, state({"node.yaml": "id: other\n"}), NOW) == []
+
+
+def test_nobody_is_let_in_by_a_name_that_no_token_stands_for() -> None:
+    named = "principals:\n  - {id: operator, roles: [Operator]}\n  - {id: bot, kind: agent}\n"
+    after = state(files(ANYBODY) | {"node.yaml": "id: seed\nauth: required\n"})
+    only = state(
+        files(ANYBODY) | {"node.yaml": "id: seed\nauth: required\n", "principals.yaml": named}
+    )
+
+    (problem,) = [each for each in lockout(after, only, NOW) if each.path == "principals.yaml"]
+
+    assert "no person who could change policy" in problem.message
