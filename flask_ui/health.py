@@ -26,6 +26,7 @@ def show() -> flask.Response:
     return full_page(
         "health/detail.html",
         health=node.health(context()),
+        well=node.WELL,
         sources=triggers.list_sources(context()),
         backlog=triggers.backlog(context()),
     )

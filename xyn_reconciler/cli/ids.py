@@ -1,4 +1,4 @@
-"""Ids as people type them: whole, or the first characters of a recent one."""
+"""Ids as people type them: whole, or an end of a recent one: pages show the last characters."""
 
 import uuid
 
@@ -10,7 +10,7 @@ _RECENT = 200
 
 
 def find_id(client: Client, collection: str, field: str, text: str) -> str:
-    """Give the whole id, typed in part: four characters or more, of the newest 200."""
+    """Give the whole id; of the newest 200, its first or last characters will do, four or more."""
     try:
         return str(uuid.UUID(text))
     except ValueError:
@@ -21,12 +21,12 @@ def find_id(client: Client, collection: str, field: str, text: str) -> str:
     found = {
         str(row[field])
         for row in client.items(f"/{collection}", limit=_RECENT)
-        if str(row[field]).startswith(text.lower())
+        if text.lower() in (str(row[field])[: len(text)], str(row[field])[-len(text) :])
     }
     if not found:
         raise NotFoundError(f"no {noun} {text!r}; xynctl {noun} list shows the ids")
     if len(found) > 1:
         raise ConflictError(
-            f"{text!r} begins the ids of {len(found)} {collection}; type more of it"
+            f"{text!r} begins or ends the ids of {len(found)} {collection}; type more of it"
         )
     return found.pop()

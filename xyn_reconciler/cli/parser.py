@@ -14,7 +14,7 @@ exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 conflict, 5 needs approval
 environment: XYN_HOME, XYN_URL, XYN_PORT, XYN_TOKEN, DATABASE_URL, NO_COLOR
 """
 
-_ID: Final = "its id, or the first characters of it"
+_ID: Final = "its id, or the first or last characters of it"
 
 Run = Callable[[argparse.Namespace], int | None]
 
@@ -38,6 +38,9 @@ class _Parser(argparse.ArgumentParser):
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:  # noqa: ANN401 - argparse's
         if isinstance(action, argparse._SubParsersAction) and value not in action.choices:  # noqa: SLF001 - see above
+            if value.startswith("xyn_"):
+                # The word after an option that this level does not know; a terminal's log keeps it.
+                raise argparse.ArgumentError(None, "--as TOKEN comes after the command")
             near = did_you_mean(value, action.choices) or f"; there is {', '.join(action.choices)}"
             raise argparse.ArgumentError(None, f"no command {quoted(value)}{near}")
         super()._check_value(action, value)

@@ -64,7 +64,11 @@ def main() -> None:
         for command in (sshd(world, options.ssh, options.pause), model(world, options.model)):
             stack.enter_context(running(command, world))
         wait_for_model(options.model)
-        with ThreadingHTTPServer(("127.0.0.1", options.site), Site) as site:
+        try:
+            server = ThreadingHTTPServer(("127.0.0.1", options.site), Site)
+        except OSError as error:
+            sys.exit(f"port {options.site}: {error.strerror}; --site takes another")
+        with server as site:
             say("ready; Ctrl-C ends it")
             with contextlib.suppress(KeyboardInterrupt):
                 site.serve_forever()

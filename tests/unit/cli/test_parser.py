@@ -121,3 +121,12 @@ def test_bash_reads_the_completion_script() -> None:
     subprocess.run(
         ["bash", "-euc", script.decode() + "\ncomplete -p xynctl"], check=True, capture_output=True
     )
+
+
+def test_a_token_in_the_place_of_a_command_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--as", "xyn_c669d15aca95_b91e79212ffd", "status"])
+
+    said = capsys.readouterr().err
+    assert "--as TOKEN comes after the command" in said
+    assert "c669d15aca95" not in said
