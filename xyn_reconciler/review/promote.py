@@ -35,6 +35,9 @@ CHECKS_SECONDS: Final = 60.0
 
 POLL_SECONDS: Final = 0.25
 
+PROMOTED_BY: Final = "Promoted-By-Run"
+"""The trailer by which a step that is tried again knows its own promotion."""
+
 
 class ChecksFailedError(InvalidError):
     """A check of exactly this has failed."""
@@ -48,11 +51,13 @@ def promote(
     actor: Principal,
     *,
     head: str | None = None,
+    run_id: uuid.UUID | None = None,
     seconds: float = CHECKS_SECONDS,
 ) -> Landed:
     """Merge a draft into ``main``, for ``actor``; with ``head`` only what was looked at.
 
-    Waits for checks that run, at most ``seconds``. Raises ``DraftNotFoundError``,
+    The merge names the run whose step did it, if one did (:data:`PROMOTED_BY`). Waits
+    for checks that run, at most ``seconds``. Raises ``DraftNotFoundError``,
     ``ConflictError`` (closed, moved, conflicts, nothing to merge), ``ProblemsError`` and
     :class:`ChecksFailedError`, ``DeniedError``, ``NeedsApprovalError`` with every unmet
     condition, and ``UnavailableError`` where the checks or ``main`` do not come to rest.
@@ -69,7 +74,7 @@ def promote(
         waits = unsettled(facts)
         if not waits:
             _refuse_for_now(desk, facts, assessment, merged)
-            commit = _commit(desk, facts, assessment, merged)
+            commit = _commit(desk, facts, assessment, merged, run_id)
             accepted = _accept(desk, facts, assessment, commit)
             if accepted is not None and landing.moved(desk, main=main, commit=commit):
                 _finish(desk, review, accepted)
@@ -144,13 +149,16 @@ def _reports(failed: Sequence[Check]) -> dict[str, object]:
     return {"checks": {each.name: each.report for each in failed}}
 
 
-def _commit(desk: Desk, facts: Facts, assessment: Assessment, merged: Merged) -> str:
+def _commit(
+    desk: Desk, facts: Facts, assessment: Assessment, merged: Merged, run_id: uuid.UUID | None
+) -> str:
     review = facts.review
     trailers = [
         f"Draft: {review.name}",
         *(f"Reviewed-by: {each.principal}" for each in assessment.approvals),
         *landing.policy_trailers(assessment.asked),
         *([f"Run-Id: {review.run_id}"] if review.run_id else []),
+        *([f"{PROMOTED_BY}: {run_id}"] if run_id else []),
     ]
     return desk.repository.write_commit(
         tree=desk.repository.commit(merged.commit).tree,

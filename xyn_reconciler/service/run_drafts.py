@@ -1,7 +1,7 @@
 """What steps do with drafts: have them checked, promote them; as whoever caused the run.
 
 The trap: a step may be tried again after what it did. A promotion of its own is
-known again by its author and its time, and then there is nothing left to do.
+known again by the run that it names, and then there is nothing left to do.
 """
 
 import time
@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from xyn_reconciler.desired.load import kind_of, load
-from xyn_reconciler.model.dto import RunDto
 from xyn_reconciler.model.errors import (
     ConflictError,
     InvalidError,
@@ -21,7 +20,6 @@ from xyn_reconciler.model.principal import Principal
 from xyn_reconciler.review import promote
 from xyn_reconciler.review.assess import Facts, verdict
 from xyn_reconciler.review.desk import Desk
-from xyn_reconciler.review.landing import author
 from xyn_reconciler.review.reports import with_reports
 from xyn_reconciler.service.context import Context
 from xyn_reconciler.service.identity import rules
@@ -43,7 +41,7 @@ def validate_draft_of_run(
     context: Context, *, draft: str, run_id: uuid.UUID, seconds: float
 ) -> dict[str, Any]:
     """As :class:`~xyn_reconciler.model.capability.ValidateDraft` says."""
-    _, actor = _cause(context, run_id)
+    actor = _cause(context, run_id)
     facts = _checked(desk(context), find(context, draft), actor, seconds)
     kinds = {kind_of(path) for path, (_, new) in facts.differing.items() if new is not None}
     if kinds <= {"other"} and not facts.conflicts:
@@ -81,12 +79,16 @@ def promote_draft_of_run(
     context: Context, *, draft: str, run_id: uuid.UUID, seconds: float
 ) -> tuple[Sequence[str], str]:
     """As :class:`~xyn_reconciler.model.capability.PromoteDraft` says."""
-    run, actor = _cause(context, run_id)
+    actor = _cause(context, run_id)
     at, review = desk(context), find(context, draft)
     if review.promoted_commit is None:
         try:
             landed = promote.promote(
-                at, review.draft_id, actor, seconds=min(seconds, promote.CHECKS_SECONDS)
+                at,
+                review.draft_id,
+                actor,
+                run_id=run_id,
+                seconds=min(seconds, promote.CHECKS_SECONDS),
             )
         except ConflictError:
             if not at.repository.is_ancestor(review.head, at.main()):
@@ -100,17 +102,17 @@ def promote_draft_of_run(
     if commit is None:
         raise ConflictError(f"main holds all of draft/{review.name}, and it was not promoted")
     made = context.repository.commit(commit)
-    if made.author != author(actor) or made.committed_at < run.created_at.replace(microsecond=0):
+    if str(run_id) not in made.trailer_values(promote.PROMOTED_BY):
         raise ConflictError(f"draft/{review.name} was promoted by {made.author}: {commit}")
     return _blueprints(context, commit), commit
 
 
-def _cause(context: Context, run_id: uuid.UUID) -> tuple[RunDto, Principal]:
+def _cause(context: Context, run_id: uuid.UUID) -> Principal:
     with context.database.read() as connection:
         run = runs.get_run(connection, run_id)
     if run is None:
         raise NotFoundError(f"no run {run_id}")
-    return run, rules(context).principal(run.actor)
+    return rules(context).principal(run.actor)
 
 
 def _checked(at: Desk, review: Review, actor: Principal, seconds: float) -> Facts:

@@ -174,15 +174,16 @@ def test_a_step_that_died_after_main_moved_finds_its_promotion_when_the_loop_has
     assert world.review("new").status == "promoted"
 
 
-def test_what_somebody_else_promoted_is_not_this_steps_doing(
-    world: ReviewWorld, live: Drafts
+@pytest.mark.parametrize("other", ["grace", "ada"])
+def test_what_another_run_promoted_is_not_this_steps_doing(
+    world: ReviewWorld, live: Drafts, other: str
 ) -> None:
     allow_all(world)
     run_id = run_of(world, "ada")
     saved(live, run_id)
-    promoted(live, run_of(world, "grace"))
+    promoted(live, run_of(world, other))
 
-    with pytest.raises(ConflictError, match="was promoted by grace"):
+    with pytest.raises(ConflictError, match=f"was promoted by {other}"):
         promoted(live, run_id)
 
 
