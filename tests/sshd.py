@@ -17,6 +17,7 @@ Port {port}
 HostKey {folder}/host_ed25519
 HostKey {folder}/host_rsa
 AuthorizedKeysFile {folder}/authorized_keys
+SetEnv HOME={folder}
 PidFile none
 StrictModes no
 UsePAM no
@@ -59,7 +60,11 @@ def make_key(path: Path, kind: str = "ed25519") -> None:
 
 @contextlib.contextmanager
 def sshd(folder: Path) -> Iterator[Sshd]:
-    """Run one that lets the user of this process in, with its key alone."""
+    """Run one that lets the user of this process in, with its key alone.
+
+    Its sessions have another home: what a person's ``.bashrc`` starts may wait for a
+    lock that the session before left, because tests kill sessions.
+    """
     program = neighbour_sshd()
     for kind in ("ed25519", "rsa"):
         make_key(folder / f"host_{kind}", kind)

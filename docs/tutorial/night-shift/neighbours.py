@@ -29,7 +29,7 @@ ListenAddress 127.0.0.1
 Port {port}
 HostKey {world}/host_key
 AuthorizedKeysFile {world}/key.pub
-SetEnv PATH={world}/bin:/usr/local/bin:/usr/bin:/bin
+SetEnv PATH={world}/bin:/usr/local/bin:/usr/bin:/bin HOME={world}
 PidFile none
 StrictModes no
 UsePAM no
