@@ -13,9 +13,9 @@ from xyn_reconciler.desired.state import DesiredState
 from xyn_reconciler.desired.step_order import each_step
 from xyn_reconciler.model.capability import CompiledRun
 from xyn_reconciler.model.event import Event
-from xyn_reconciler.model.run import ExecutionPlan, PlanNode, PlanPack
+from xyn_reconciler.model.run import PlanNode, PlanPack
 from xyn_reconciler.reconcile.node_settings import settings_of
-from xyn_reconciler.run.compile import compile_plan, compile_run
+from xyn_reconciler.run.compile import compile_run
 from xyn_reconciler.trigger.active import plan_node_of
 from xyn_reconciler.trigger.match import MatchIndex, NodeView
 
@@ -93,19 +93,6 @@ class Side:
             node=self.node,
             event=event,
             given=given,
-        )
-
-    def plan(self, blueprint_id: str) -> ExecutionPlan:
-        """Compile a blueprint alone, without a run; ``KeyError`` as for :meth:`compile`."""
-        loaded = self.blueprints[blueprint_id]
-        return compile_plan(
-            loaded.document,
-            path=loaded.path,
-            blob_id=loaded.blob_id,
-            files=self._prompts(loaded.document),
-            node=self.node,
-            packs=self.packs,
-            known_hosts=self.known_hosts,
         )
 
     def _prompts(self, document: Mapping[str, Any]) -> dict[str, str]:

@@ -2,14 +2,15 @@
 
 import datetime as dt
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import asdict, replace
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from xyn_reconciler.desired.load import load
 from xyn_reconciler.desired.state import DesiredState
+from xyn_reconciler.model.capability import CompiledRun
 from xyn_reconciler.model.dto import FootprintDto, Page, RunCreateRequest, RunDto, StepDto
-from xyn_reconciler.model.errors import ConflictError, NotFoundError, ProblemsError
+from xyn_reconciler.model.errors import ConflictError, InvalidError, NotFoundError, ProblemsError
 from xyn_reconciler.model.ids import new_id
 from xyn_reconciler.model.principal import Principal
 from xyn_reconciler.model.run import START_GATE, ExecutionPlan
@@ -18,7 +19,7 @@ from xyn_reconciler.run.rerun import kept
 from xyn_reconciler.service.context import Context
 from xyn_reconciler.service.cursor import page
 from xyn_reconciler.service.policy import authorize, permission_to_start, refuse_going_on
-from xyn_reconciler.store import audit, desired, dispatch, footprints, outbox, runs
+from xyn_reconciler.store import audit, desired, dispatch, events, footprints, outbox, runs
 from xyn_reconciler.store.database import Connection
 from xyn_reconciler.store.git import MAIN, Repository
 from xyn_reconciler.store.runs import NewRun
@@ -155,10 +156,10 @@ def rerun_run(
         if not origin.status.ended:
             raise ConflictError(f"run {run_id} has not ended: it is {origin.status}")
         permission = permission_to_start(context, connection, actor, origin.blueprint_id)
-        plan, at = runs.plan_of(connection, run_id), origin.revision
+        plan, at, inputs = runs.plan_of(connection, run_id), origin.revision, origin.inputs
         if revision is not None:
-            settings = desired.read_node(connection).settings
-            plan, at = _plan_at(context, plan, revision, settings)
+            compiled, at = _compiled_at(context, connection, origin, plan, revision)
+            plan, inputs = compiled.plan, compiled.inputs
         new = NewRun(
             run_id=new_id(),
             name=origin.name,
@@ -169,7 +170,7 @@ def rerun_run(
             created_at=now,
             actor=actor.id,
             correlation_id=correlation_id,
-            inputs=origin.inputs,
+            inputs=inputs,
             event_id=origin.event_id,
             priority=origin.priority,
             hops=1,
@@ -231,13 +232,15 @@ def _commit_of(repository: Repository, revision: str, path: str) -> str | None:
     return found
 
 
-def _plan_at(
-    context: Context, plan: ExecutionPlan, revision: str, settings: Mapping[str, Any]
-) -> tuple[ExecutionPlan, str]:
-    """Compile the blueprint as it stood on main at a revision, for this node as it is now.
+def _compiled_at(
+    context: Context, connection: Connection, origin: RunDto, plan: ExecutionPlan, revision: str
+) -> tuple[CompiledRun, str]:
+    """Compile a run's blueprint as it stood on main at a revision, for this node as it is now.
 
     Its packs and prompts are those of the revision. What the node may reach is not: an old
-    commit must not open again what is closed by now, and what was opened since is meant.
+    commit must not open again what is closed by now, and what was opened since is meant. Of
+    the run's inputs it gets those that it has, and for its others what an event or a default
+    says; ``InvalidError`` where it cannot be run so.
     """
     repository = context.repository
     commit = _commit_of(repository, revision, plan.path)
@@ -247,15 +250,22 @@ def _plan_at(
         raise ConflictError(f"{commit[:12]} was never what main says; a draft has to be promoted")
     files = repository.files(commit)
     state = DesiredState.of(load(path, blob, repository.read(blob)) for path, blob in files.items())
-    side = Side.of(state, plan.node.id)
+    settings = desired.read_node(connection).settings
+    node = plan_node_of(settings) if settings else plan.node
+    side = replace(Side.of(state, plan.node.id), node=node)
     if plan.blueprint_id not in side.blueprints:
         broken = state.files.get(plan.path)
         if broken is not None and broken.problems:
             raise ProblemsError(list(broken.problems))
         raise NotFoundError(f"{plan.blueprint_id} is not there at revision {commit[:12]}")
-    return replace(side, node=plan_node_of(settings) if settings else plan.node).plan(
-        plan.blueprint_id
-    ), commit
+    declared = side.blueprints[plan.blueprint_id].document.get("inputs") or {}
+    given = {name: value for name, value in origin.inputs.items() if name in declared}
+    cause = None if origin.event_id is None else events.get_event(connection, origin.event_id)
+    compiled = side.compile(plan.blueprint_id, None if cause is None else cause.event, given)
+    if compiled.error is not None:
+        message = f"at revision {commit[:12]}: {compiled.error['message']}"
+        raise InvalidError(message, details=compiled.error)
+    return compiled, commit
 
 
 def _was_main(context: Context, commit: str) -> bool:

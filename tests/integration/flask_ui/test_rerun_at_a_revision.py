@@ -30,6 +30,7 @@ actions:
     request: {method: POST, url: "https://pager.example.net/{{ inputs.who }}"}
     outputs: {}
 """
+BODY = b"plan:\n  - {id: a, kind: transform, set: {x: 1}}\n"
 
 
 @pytest.fixture
@@ -101,3 +102,34 @@ def test_what_was_never_on_main_is_not_run(web: Web, ended: str) -> None:
 
         assert answer.status_code == 409
         assert "has to be promoted" in answer.get_json()["error"]["message"]
+
+
+def test_inputs_are_those_that_the_revision_declares(web: Web, ended: str) -> None:
+    declares = b"inputs: {new: {type: integer, default: 3}}\n"
+    commit(web, {"blueprints/greet.yaml": b"id: bp.demo.greet\n" + declares + BODY})
+
+    answer = again(web, ended, "main")
+
+    assert answer.status_code == 201, answer.data
+    assert answer.get_json()["inputs"] == {"new": 3}
+
+
+def test_a_revision_that_wants_what_the_run_does_not_have_is_refused(web: Web, ended: str) -> None:
+    declares = b"inputs: {ticket: {type: string}}\n"
+    commit(web, {"blueprints/greet.yaml": b"id: bp.demo.greet\n" + declares + BODY})
+
+    answer = again(web, ended, "main")
+
+    assert answer.status_code == 422
+    assert "ticket" in answer.get_json()["error"]["message"]
+
+
+def test_the_nodes_limit_of_steps_holds_for_a_revision_too(web: Web, ended: str) -> None:
+    commit(web, {"node.yaml": NODE + b"limits: {max_steps: 1}\n"})
+    two = b"id: bp.demo.greet\n" + BODY + b"  - {id: b, kind: transform, set: {x: 1}}\n"
+    commit(web, {"blueprints/greet.yaml": two})
+
+    answer = again(web, ended, "main")
+
+    assert answer.status_code == 422
+    assert "steps" in answer.get_json()["error"]["message"]
